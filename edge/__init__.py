@@ -1,0 +1,1 @@
+"""twinhdr on the device: capture, pair, develop, register, fuse, encode, store."""

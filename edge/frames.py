@@ -1,0 +1,136 @@
+"""What flows through twinhdr, and the one unit of radiance.
+
+Units of radiance, everywhere: **1.0 is what saturates the reference exposure.** A linear sensor value
+``v`` in [0, 1] taken with exposure time ``t`` and gain ``g`` stands for the radiance
+``v * (t_ref * g_ref) / (t * g)``; a frame 2 EV below the reference therefore reaches 4.0.
+
+Times are integers in nanoseconds. ``t_device_ns`` is the *middle of the exposure* on the camera's own
+clock; ``t_host_ns`` is the arrival on the host's monotonic clock and never stands in for frame time.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+CameraName: TypeAlias = Literal["reference", "secondary"]
+PixelFormat: TypeAlias = Literal["bayer_rggb", "bayer_bggr", "bayer_grbg", "bayer_gbrg", "rgb", "mono"]
+Image: TypeAlias = NDArray[Any]
+FloatImage: TypeAlias = NDArray[np.float32]
+
+
+class FrameStatus(enum.Enum):
+    """What the transport says about one frame."""
+
+    OK = "ok"
+    INCOMPLETE = "incomplete"
+    """Packets are missing; the image must not be used."""
+
+
+class Rung(enum.IntEnum):
+    """The ladder of fusion, best first. Every rung answers in the same radiance units."""
+
+    MODEL = 0
+    SMALL_MODEL = 1
+    MERGE = 2
+    REFERENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One setting of one camera."""
+
+    exposure_us: float
+    gain_db: float = 0.0
+
+    @property
+    def light(self) -> float:
+        """Exposure time times linear gain, in microseconds at 0 dB: proportional to the sensor value."""
+        return self.exposure_us * 10.0 ** (self.gain_db / 20.0)
+
+    def ev_from(self, other: Exposure) -> float:
+        """Distance in EV (stops): positive where ``self`` collects more light than ``other``."""
+        return math.log2(self.light / other.light)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as the camera delivered it, with the settings it was *taken* with.
+
+    ``image`` is (H, W) uint8/uint16 for Bayer and mono formats and (H, W, 3) RGB otherwise, in raw counts
+    including the black level, in the lowest ``bit_depth`` bits. It is empty where ``status`` is not OK.
+    """
+
+    camera: CameraName
+    seq: int
+    t_device_ns: int
+    t_host_ns: int
+    exposure: Exposure
+    image: Image
+    pixel_format: PixelFormat
+    bit_depth: int
+    status: FrameStatus = FrameStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Developed:
+    """A frame made linear: (H, W, 3) float32 in [0, 1], RGB with Rec. 709 primaries, white balanced.
+
+    1.0 is what saturates *this* frame's exposure. Values are rectified into the reference view where the
+    frame comes from the secondary camera.
+    """
+
+    frame: Frame
+    linear: FloatImage
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One reference frame and the low and high frames nearest to it in time.
+
+    Ages are ``t_reference - t_low`` and ``t_reference - t_high`` in nanoseconds on the reference camera's
+    clock (negative: the frame was taken after the reference frame).
+    """
+
+    reference: Frame
+    low: Frame | None
+    high: Frame | None
+    low_age_ns: int | None
+    high_age_ns: int | None
+
+    @property
+    def pair_id(self) -> tuple[int, int] | None:
+        """Sequence numbers of (low, high): equal for groups that share one pair; None if one is missing."""
+        if self.low is None or self.high is None:
+            return None
+        return self.low.seq, self.high.seq
+
+
+@dataclass(frozen=True, slots=True)
+class HdrFrame:
+    """One fused frame: (H, W, 3) float32 scene-linear Rec. 709 radiance in reference units, >= 0."""
+
+    seq: int
+    t_ns: int
+    radiance: FloatImage
+    rung: Rung
+    model: str
+    low_seq: int | None
+    high_seq: int | None
+    low_age_ns: int | None
+    high_age_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One encoded packet of one stream."""
+
+    stream: str
+    pts_ns: int
+    keyframe: bool
+    data: bytes

@@ -1,0 +1,1 @@
+"""Everything that touches a wire: cameras, trigger board, device facts, and their simulation."""

@@ -1,0 +1,94 @@
+"""What twinhdr asks of a camera and of whatever starts two of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.frames import CameraName, Exposure, Frame, PixelFormat
+
+
+class CameraError(Exception):
+    """A camera cannot do what was asked. The text names the camera, the cause and what to try next."""
+
+
+class CameraLostError(CameraError):
+    """The camera no longer answers; close it and open a new one."""
+
+
+class TriggerError(Exception):
+    """The cameras could not be started together. The text names the board, the cause and the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """What is true of every frame a camera delivers.
+
+    ``black_level`` and ``white_level`` are raw counts at ``bit_depth``: linear value 0.0 and 1.0.
+    ``frame_period_us`` is the camera's own period as configured.
+    ``device_stamps`` is False where the camera has no clock and ``t_device_ns`` is derived from arrival.
+    """
+
+    name: CameraName
+    model: str
+    serial: str
+    width: int
+    height: int
+    pixel_format: PixelFormat
+    bit_depth: int
+    black_level: int
+    white_level: int
+    frame_period_us: float
+    device_stamps: bool = True
+
+
+class Camera(Protocol):
+    """A camera: armed by ``start``, filming from the trigger's edge on, at its own pace.
+
+    ``read`` is called from one thread only; ``set_exposures`` and ``stop`` from any.
+    """
+
+    @property
+    def info(self) -> CameraInfo: ...
+
+    def start(self) -> None:
+        """Arm: frames come after the start edge. Raises CameraError."""
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame in order, or None when none came within ``timeout_s`` (real seconds).
+
+        Raises CameraLostError when the camera is gone for good.
+        """
+
+    def set_exposures(self, exposures: Sequence[Exposure]) -> None:
+        """Cycle through ``exposures`` from the next frame the camera can still change.
+
+        One exposure: constant. Frames say what they were really taken with.
+        """
+
+    def stop(self) -> None:
+        """End filming and release the device. May be called twice."""
+
+
+class Trigger(Protocol):
+    """Starts both cameras in the same instant."""
+
+    def start(self) -> int:
+        """Give the common edge. Returns its time in ns on the host's monotonic clock. Raises TriggerError."""
+
+    def stop(self) -> None:
+        """Drop the lines. May be called twice."""
+
+
+class Rig(Protocol):
+    """Two cameras and what starts them: everything the daemon needs from ``hw``."""
+
+    @property
+    def reference(self) -> Camera: ...
+
+    @property
+    def secondary(self) -> Camera: ...
+
+    @property
+    def trigger(self) -> Trigger: ...
