@@ -51,7 +51,7 @@ class Exposure:
     @property
     def light(self) -> float:
         """Exposure time times linear gain, in microseconds at 0 dB: proportional to the sensor value."""
-        return self.exposure_us * 10.0 ** (self.gain_db / 20.0)
+        return self.exposure_us * math.pow(10.0, self.gain_db / 20.0)
 
     def ev_from(self, other: Exposure) -> float:
         """Distance in EV (stops): positive where ``self`` collects more light than ``other``."""

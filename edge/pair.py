@@ -1,0 +1,151 @@
+"""Timestamps to groups: which low and high frame go with which reference frame.
+
+The secondary camera alternates; a *pair* is a low and the high frame next to it. For each reference frame the
+pair whose middle is nearest in mid-exposure time is chosen, so that a run of reference frames (about four at
+30 + 15 frames per second) shares one pair and what depends on the pair alone is computed once.
+
+Nothing here reads a clock: the caller passes the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge.frames import Exposure, Frame, Group
+
+MIN_EV_STEP = 0.3
+"""A secondary frame closer than this to the reference exposure is neither low nor high."""
+MAX_PAIRS = 8
+MAX_PENDING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A frame and the middle of its exposure in session time (ns, reference camera's clock)."""
+
+    frame: Frame
+    t_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A low and a high frame that are neighbours in time."""
+
+    low: Stamped
+    high: Stamped
+
+    @property
+    def t_ns(self) -> int:
+        """The middle between both exposures' middles."""
+        return (self.low.t_ns + self.high.t_ns) // 2
+
+
+def is_low(exposure: Exposure, reference: Exposure) -> bool | None:
+    """True for a low, False for a high exposure, None where it is too near the reference to tell."""
+    ev = exposure.ev_from(reference)
+    if abs(ev) < MIN_EV_STEP:
+        return None
+    return ev < 0
+
+
+def nearest_pair(t_ns: int, pairs: Iterable[Pair]) -> Pair | None:
+    """The pair whose middle is nearest to ``t_ns``; of two equally near the earlier one."""
+    return min(pairs, key=lambda p: (abs(p.t_ns - t_ns), p.t_ns), default=None)
+
+
+def make_group(reference: Stamped, pair: Pair | None, max_age_ns: int) -> Group:
+    """The group of one reference frame. A frame older (or newer) than ``max_age_ns`` is left out."""
+    if pair is None:
+        return Group(reference.frame, None, None, None, None)
+    low_age = reference.t_ns - pair.low.t_ns
+    high_age = reference.t_ns - pair.high.t_ns
+    low = pair.low.frame if abs(low_age) <= max_age_ns else None
+    high = pair.high.frame if abs(high_age) <= max_age_ns else None
+    return Group(
+        reference.frame,
+        low,
+        high,
+        low_age if low is not None else None,
+        high_age if high is not None else None,
+    )
+
+
+def is_decided(t_ns: int, pairs: Sequence[Pair]) -> bool:
+    """Whether no pair still to come can be nearer to ``t_ns`` than those at hand.
+
+    True once a pair's middle has passed ``t_ns``, or while ``t_ns`` is within half the distance between the
+    last two pairs of the last one: the next pair will be farther away.
+    """
+    if not pairs:
+        return False
+    last = pairs[-1].t_ns
+    if last >= t_ns:
+        return True
+    return len(pairs) >= 2 and 2 * (t_ns - last) <= last - pairs[-2].t_ns
+
+
+class Pairer:
+    """Frames in, groups out, every reference frame exactly once and in order.
+
+    A reference frame waits for its nearest pair at most ``wait_ns`` of the time passed to ``add`` and
+    ``groups`` (host time of arrival); then it goes with the best there is. ``wait_ns=None``, for recordings:
+    it waits until the pair is decided or ``flush`` is called.
+    """
+
+    def __init__(self, max_age_ns: int, wait_ns: int | None) -> None:
+        self._max_age_ns = max_age_ns
+        self._wait_ns = wait_ns
+        self._pending: deque[tuple[Stamped, int]] = deque()
+        self._pairs: deque[Pair] = deque(maxlen=MAX_PAIRS)
+        self._single: Stamped | None = None
+        self._reference_exposure: Exposure | None = None
+
+    def __len__(self) -> int:
+        """Reference frames that wait for their pair."""
+        return len(self._pending)
+
+    def add(self, item: Stamped, now_ns: int) -> str | None:
+        """Take one frame. Returns the cause where a secondary frame cannot serve, else None."""
+        if item.frame.camera == "reference":
+            self._reference_exposure = item.frame.exposure
+            self._pending.append((item, now_ns))
+            return None
+        if self._reference_exposure is None:
+            return "before_reference"
+        low = is_low(item.frame.exposure, self._reference_exposure)
+        if low is None:
+            return "exposure_near_reference"
+        return self._match(item, low)
+
+    def _match(self, item: Stamped, low: bool) -> str | None:
+        single, self._single = self._single, item
+        if single is None or self._reference_exposure is None:
+            return None
+        if is_low(single.frame.exposure, self._reference_exposure) == low:
+            return "no_partner"  # its neighbour was lost; the newer frame waits instead
+        self._single = None
+        self._pairs.append(Pair(item, single) if low else Pair(single, item))
+        return None
+
+    def groups(self, now_ns: int) -> list[Group]:
+        """The groups that are decided, or have waited long enough, at ``now_ns``."""
+        out: list[Group] = []
+        while self._pending:
+            reference, since_ns = self._pending[0]
+            late = self._wait_ns is not None and now_ns - since_ns >= self._wait_ns
+            if not (late or len(self._pending) > MAX_PENDING or is_decided(reference.t_ns, self._pairs)):
+                break
+            self._pending.popleft()
+            out.append(self._group(reference))
+        return out
+
+    def flush(self) -> list[Group]:
+        """End of the stream: every waiting reference frame with the best pair there is."""
+        out = [self._group(reference) for reference, _ in self._pending]
+        self._pending.clear()
+        return out
+
+    def _group(self, reference: Stamped) -> Group:
+        return make_group(reference, nearest_pair(reference.t_ns, self._pairs), self._max_age_ns)
