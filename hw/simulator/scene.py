@@ -21,11 +21,9 @@ from edge.frames import FloatImage
 from hw.simulator.motion import Matrix, Motion, Path, Wave, similarity, swing, translation, tremor
 from hw.simulator.radiance import SceneError, exposure_scale, limit_peak, load_radiance, resample
 from hw.simulator.sprite import Sprite, make_rgba
+from hw.simulator.warp import average, between, bounding_box, corners, invert, project, travel
 
 __all__ = ["SceneError", "Stage", "View", "World", "load_radiance", "make_world"]
-
-MAX_SAMPLES = 24
-"""Instants averaged over one exposure at most; beyond 24 px of motion the blur steps a little over 1 px."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -100,107 +98,53 @@ class World:
             self._draw(image, sprite, t_mid_s, exposure_s, view)
         return image
 
-    def _rig(self, t_s: float) -> Matrix:
-        """Reference pixels to the scene plane at ``t_s``."""
+    def _to_plane(self, t_s: float, homography: Matrix | None) -> Matrix:
+        """Pixels of a camera (``homography`` as in View) to the scene plane at ``t_s``."""
         x = self.pan.x.at(t_s) + self.shake.x.at(t_s)
         y = self.pan.y.at(t_s) + self.shake.y.at(t_s)
         roll = self.shake.angle.at(t_s)
-        return similarity(roll, 1.0, x, y, 0.5 * (self.width - 1), 0.5 * (self.height - 1))
+        matrix = similarity(roll, 1.0, x, y, 0.5 * (self.width - 1), 0.5 * (self.height - 1))
+        return matrix if homography is None else matrix @ homography
 
     def _background(self, t_mid_s: float, exposure_s: float, view: View) -> FloatImage:
         rows, columns = self.background.shape[:2]
         to_texture = translation(0.5 * (columns - 1), 0.5 * (rows - 1))
-        corners = np.array(((0, 0, 1), (self.width - 1, self.height - 1, 1)), np.float64).T
 
-        def mapping(t_s: float) -> Matrix:
-            matrix = to_texture @ self._rig(t_s)
-            return matrix if view.homography is None else matrix @ view.homography
+        def to_background(t_s: float) -> Matrix:
+            return to_texture @ self._to_plane(t_s, view.homography)
 
-        start, end = mapping(t_mid_s - 0.5 * exposure_s), mapping(t_mid_s + 0.5 * exposure_s)
-        motion = _travel(start, end, corners)
-        matrices = [mapping(t) for t in sample_times(t_mid_s, exposure_s, motion)]
-        return _average(self.background, matrices, self.width, self.height, cv2.BORDER_REFLECT_101)
+        start, end = to_background(t_mid_s - 0.5 * exposure_s), to_background(t_mid_s + 0.5 * exposure_s)
+        matrices = between(start, end, travel(start, end, corners(self.width, self.height)))
+        return average(self.background, matrices, self.width, self.height, cv2.BORDER_REFLECT_101)
 
     def _draw(self, image: FloatImage, sprite: Sprite, t_mid_s: float, exposure_s: float, view: View) -> None:
         rows, columns = sprite.rgba.shape[:2]
-        nearness = 1.0 / sprite.depth_m - 1.0 / self.background_depth_m
-        parallax = self.focal_px * view.baseline_m * nearness
-        to_view = translation(-parallax, 0.0)
-        if view.homography is not None:
-            to_view = np.linalg.inv(view.homography) @ to_view
         cx, cy = 0.5 * (columns - 1), 0.5 * (rows - 1)
-        corners = np.array(((0, columns, columns, 0), (0, 0, rows, rows), (1, 1, 1, 1)), np.float64)
+        nearness = 1.0 / sprite.depth_m - 1.0 / self.background_depth_m
+        parallax = translation(self.focal_px * view.baseline_m * nearness, 0.0)
+        to_reference = parallax if view.homography is None else parallax @ view.homography
 
-        def mapping(t_s: float) -> Matrix:
-            """Sprite pixels to this view's pixels."""
+        def to_sprite(t_s: float) -> Matrix:
             x = self.pan.x.at(t_s) + sprite.path.x.at(t_s)
             y = self.pan.y.at(t_s) + sprite.path.y.at(t_s)
-            placed = similarity(sprite.path.angle.at(t_s), 1.0, x, y, cx, cy)
-            matrix: Matrix = to_view @ np.linalg.inv(self._rig(t_s)) @ placed
-            return matrix
+            from_plane = similarity(-sprite.path.angle.at(t_s), 1.0, cx, cy, x, y)
+            return from_plane @ self._to_plane(t_s, to_reference)
 
-        start, end = mapping(t_mid_s - 0.5 * exposure_s), mapping(t_mid_s + 0.5 * exposure_s)
-        box = _bounding_box((start, end), corners, self.width, self.height)
+        start, end = to_sprite(t_mid_s - 0.5 * exposure_s), to_sprite(t_mid_s + 0.5 * exposure_s)
+        outline = corners(columns, rows)
+        swept = np.hstack([project(invert(matrix), outline) for matrix in (start, end)])
+        box = bounding_box(swept, self.width, self.height)
         if box is None:
             return
         left, top, right, bottom = box
         to_box = translation(left, top)
-        times = sample_times(t_mid_s, exposure_s, _travel(start, end, corners))
-        matrices = [np.linalg.inv(mapping(t)) @ to_box for t in times]
-        layer = _average(sprite.rgba, matrices, right - left, bottom - top, cv2.BORDER_CONSTANT)
+        matrices = [matrix @ to_box for matrix in between(start, end, travel(start, end, outline))]
+        layer = average(sprite.rgba, matrices, right - left, bottom - top, cv2.BORDER_CONSTANT)
         under = image[top:bottom, left:right]
-        under *= 1.0 - layer[..., 3:]
-        under += layer[..., :3]
-
-
-def sample_times(t_mid_s: float, exposure_s: float, motion_px: float) -> list[float]:
-    """Midpoints of equal slices of the exposure, at most one pixel of motion apart."""
-    n = 1 if motion_px < 0.5 else min(MAX_SAMPLES, math.ceil(motion_px) + 1)
-    return [t_mid_s + exposure_s * ((i + 0.5) / n - 0.5) for i in range(n)]
-
-
-def _project(matrix: Matrix, points: Matrix) -> Matrix:
-    x, y, w = matrix @ points
-    return np.stack((x / w, y / w))
-
-
-def _travel(start: Matrix, end: Matrix, points: Matrix) -> float:
-    """How far the farthest of ``points`` (3, n) moves from ``start`` to ``end``, in pixels."""
-    moved = _project(end, points) - _project(start, points)
-    return float(np.sqrt((moved * moved).sum(axis=0).max()))
-
-
-def _bounding_box(
-    matrices: tuple[Matrix, Matrix], corners: Matrix, width: int, height: int
-) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of what ``corners`` sweep inside the view; None when they miss it."""
-    points = np.hstack([_project(matrix, corners) for matrix in matrices])
-    left, top = (int(v) for v in np.floor(points.min(axis=1)) - 1)
-    right, bottom = (int(v) for v in np.ceil(points.max(axis=1)) + 2)
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    return None if left >= right or top >= bottom else (left, top, right, bottom)
-
-
-def _average(texture: FloatImage, matrices: list[Matrix], width: int, height: int, border: int) -> FloatImage:
-    """Mean of ``texture`` sampled through each of ``matrices`` (output pixels to texture pixels)."""
-    total: FloatImage | None = None
-    sample: FloatImage | None = None
-    for matrix in matrices:
-        if matrix[2, 0] == 0.0 and matrix[2, 1] == 0.0:
-            warp, m = cv2.warpAffine, matrix[:2] / matrix[2, 2]
-        else:
-            warp, m = cv2.warpPerspective, matrix
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        sample = warp(texture, m, (width, height), dst=sample, flags=flags, borderMode=border)
-        assert sample is not None
-        if total is None:
-            total, sample = sample, None
-        else:
-            cv2.add(total, sample, dst=total)
-    assert total is not None
-    if len(matrices) > 1:
-        total *= np.float32(1.0 / len(matrices))
-    return total
+        through = 1.0 - layer[..., 3]
+        for channel in range(3):
+            under[..., channel] *= through
+            under[..., channel] += layer[..., channel]
 
 
 def make_world(

@@ -56,10 +56,12 @@ def make_rgba(
     colour = _cut(rng, source, width, height) if rng.random() < 0.7 else _painted(rng, x, y)
     if kind == "ball":
         colour = _lit_ball(rng, colour, x, y)
-    mean = float((colour.mean(axis=(0, 1)) * LUMINANCE).sum())
+    mean = float(np.dot(cv2.mean(colour)[:3], LUMINANCE))
     colour *= np.float32(level / max(mean, 1e-6))
+    np.minimum(colour, np.float32(4.0 * level), out=colour)
     rgba = np.empty((height, width, 4), np.float32)
-    rgba[..., :3] = np.minimum(colour, 4.0 * level) * coverage[..., None]
+    for channel in range(3):
+        np.multiply(colour[..., channel], coverage, out=rgba[..., channel])
     rgba[..., 3] = coverage
     return rgba
 
