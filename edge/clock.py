@@ -1,9 +1,9 @@
 """Device clocks against the host's, and so against each other.
 
-A camera stamps the middle of an exposure on its own clock. A frame arrives after the rest of the exposure, the
-readout and a transfer whose jitter only ever adds delay, so the *earliest* arrivals carry the truth: a line
-through the lower envelope of (device, host) stamps gives offset and drift. Arrival jitter never becomes frame
-time; it only moves the offset between two cameras, where the readout delay of equal models cancels.
+A camera stamps the middle of an exposure on its own clock. A frame arrives after the rest of the exposure,
+the readout and a transfer whose jitter only ever adds delay, so the *earliest* arrivals carry the truth: a
+line through the lower envelope of (device, host) stamps gives offset and drift. Arrival jitter never becomes
+frame time; it only moves the offset between two cameras, where the readout delay of equal models cancels.
 
 Some cameras count in wrong units (known: x10 and x0.694 for 1 ns ticks); the ratio is found from the first
 seconds and snapped to the table below.

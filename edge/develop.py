@@ -62,8 +62,10 @@ def demosaic(image: Image, pixel_format: PixelFormat) -> Image:
     if pixel_format == "rgb":
         return image
     if pixel_format == "mono":
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    return cv2.cvtColor(image, _DEMOSAIC[pixel_format])
+        rgb: Image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    else:
+        rgb = cv2.cvtColor(image, _DEMOSAIC[pixel_format])
+    return rgb
 
 
 def develop(image: Image, pixel_format: PixelFormat, settings: DevelopSettings) -> FloatImage:
@@ -71,7 +73,7 @@ def develop(image: Image, pixel_format: PixelFormat, settings: DevelopSettings) 
     rgb = demosaic(image, pixel_format)
     if settings.white_balance == (1.0, 1.0, 1.0) and settings.colour_matrix == IDENTITY:
         # One scale for all channels: a third of the cost of the matrix.
-        linear = np.subtract(rgb, np.float32(settings.black_level), dtype=np.float32)
+        linear: FloatImage = np.subtract(rgb, np.float32(settings.black_level), dtype=np.float32)
         linear *= np.float32(1.0 / (settings.white_level - settings.black_level))
     else:
         linear = cv2.transform(rgb.astype(np.float32), settings.affine())
