@@ -93,10 +93,12 @@ class Developed:
 class Group:
     """One reference frame and the low and high frames nearest to it in time.
 
-    Ages are ``t_reference - t_low`` and ``t_reference - t_high`` in nanoseconds on the reference camera's
-    clock (negative: the frame was taken after the reference frame).
+    ``t_ns`` is the middle of the reference exposure in session time. Ages are ``t_reference - t_low`` and
+    ``t_reference - t_high`` in nanoseconds on the reference camera's clock (negative: the frame was taken
+    after the reference frame).
     """
 
+    t_ns: int
     reference: Frame
     low: Frame | None
     high: Frame | None

@@ -58,12 +58,13 @@ def nearest_pair(t_ns: int, pairs: Iterable[Pair]) -> Pair | None:
 def make_group(reference: Stamped, pair: Pair | None, max_age_ns: int) -> Group:
     """The group of one reference frame. A frame older (or newer) than ``max_age_ns`` is left out."""
     if pair is None:
-        return Group(reference.frame, None, None, None, None)
+        return Group(reference.t_ns, reference.frame, None, None, None, None)
     low_age = reference.t_ns - pair.low.t_ns
     high_age = reference.t_ns - pair.high.t_ns
     low = pair.low.frame if abs(low_age) <= max_age_ns else None
     high = pair.high.frame if abs(high_age) <= max_age_ns else None
     return Group(
+        reference.t_ns,
         reference.frame,
         low,
         high,

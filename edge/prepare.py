@@ -1,0 +1,66 @@
+"""A group of raw frames made ready for fusion: developed, and the secondary ones rectified.
+
+Reference frames share their pair with their neighbours, so each secondary frame is prepared once and kept
+while it can still be used.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from edge.develop import DevelopSettings, develop
+from edge.frames import FloatImage, Frame, Group
+from edge.register import Rectifier
+
+KEPT_SECONDARY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A group with its images: linear (H, W, 3) float32 in [0, 1], all in the reference view."""
+
+    group: Group
+    reference: FloatImage
+    low: FloatImage | None
+    high: FloatImage | None
+
+    @property
+    def light(self) -> tuple[float, float, float] | None:
+        """Light of (low, reference, high) relative to the reference; None without a pair."""
+        group = self.group
+        if group.low is None or group.high is None:
+            return None
+        unit = group.reference.exposure.light
+        return group.low.exposure.light / unit, 1.0, group.high.exposure.light / unit
+
+
+class Preparer:
+    """Develops and rectifies. One thread."""
+
+    def __init__(self, reference: DevelopSettings, secondary: DevelopSettings, rectifier: Rectifier) -> None:
+        self._reference = reference
+        self._secondary = secondary
+        self._rectifier = rectifier
+        self._kept: OrderedDict[int, FloatImage] = OrderedDict()
+
+    def prepare(self, group: Group) -> Prepared:
+        """The images of a group."""
+        frame = group.reference
+        return Prepared(
+            group,
+            develop(frame.image, frame.pixel_format, self._reference),
+            self._secondary_image(group.low),
+            self._secondary_image(group.high),
+        )
+
+    def _secondary_image(self, frame: Frame | None) -> FloatImage | None:
+        if frame is None:
+            return None
+        image = self._kept.get(frame.seq)
+        if image is None:
+            image = self._rectifier.rectify(develop(frame.image, frame.pixel_format, self._secondary))
+            self._kept[frame.seq] = image
+            while len(self._kept) > KEPT_SECONDARY:
+                self._kept.popitem(last=False)
+        return image
