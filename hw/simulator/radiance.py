@@ -7,11 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.errors import EX_NOINPUT, TwinhdrError
 from edge.frames import FloatImage
 
 
-class SceneError(Exception):
+class SceneError(TwinhdrError):
     """A radiance image cannot be used. The text names the file and the fault."""
+
+    exit_code = EX_NOINPUT
 
 
 def load_radiance(path: str | Path) -> FloatImage:

@@ -64,6 +64,7 @@ class Stage:
     object_levels: tuple[float, ...] = ()
     object_size: tuple[float, float] = (0.15, 0.45)
     """Smallest and largest side, as fractions of the view's height."""
+    object_kinds: tuple[str, ...] = ("card", "ball", "blob")
     object_depth_m: tuple[float, float] = (2.0, 8.0)
     background_depth_m: float = 40.0
     focal_px: float | None = None
@@ -169,7 +170,8 @@ def make_world(
     background *= np.float32(scale)
     if stage.peak is not None:
         background = limit_peak(background, stage.peak)
-    wobble = 1.5 * motion.shake_px + 0.5 * width * math.radians(motion.roll_deg) + 2.0
+    wobble = 1.5 * motion.shake_px + 0.5 * width * math.radians(motion.roll_deg)
+    wobble += 2.0 + width / 80.0  # the secondary camera never points quite where the reference does
     pan = Path(
         swing(rng, margin_x - wobble, motion.pan_px_s),
         swing(rng, margin_y - wobble, 0.25 * motion.pan_px_s),
@@ -211,9 +213,13 @@ def _sprite(
     if stage.object_levels:
         level = stage.object_levels[index % len(stage.object_levels)]
     edge_px = float(rng.uniform(0.8, 2.5))
-    rgba = make_rgba(rng, source, max(8, int(side[0])), max(8, int(side[1])), level, edge_px)
-    reach = rng.uniform(0.15, 0.45, 2) * (width, height)
-    centre = rng.uniform(-0.25, 0.25, 2) * (width, height)
+    kind = stage.object_kinds[int(rng.integers(len(stage.object_kinds)))]
+    if kind == "ball":
+        side[1] = side[0]
+    rgba = make_rgba(rng, source, max(8, int(side[0])), max(8, int(side[1])), kind, level, edge_px)
+    reach = rng.uniform((0.1, 0.1), (0.3, 0.3)) * (width, height)
+    lane = (index + rng.random()) / stage.objects - 0.5  # spread across the view
+    centre = (0.8 * lane * width, rng.uniform(-0.18, 0.18) * height)
     speed = motion.object_px_s * rng.uniform(0.4, 1.0, 2) * (1.0, 0.5)
     path = Path(
         swing(rng, float(reach[0]), float(speed[0]), float(centre[0])),

@@ -29,11 +29,18 @@ class Sprite:
 
 
 def make_rgba(
-    rng: np.random.Generator, source: FloatImage, width: int, height: int, level: float, edge_px: float
+    rng: np.random.Generator,
+    source: FloatImage,
+    width: int,
+    height: int,
+    kind: str,
+    level: float,
+    edge_px: float,
 ) -> FloatImage:
-    """Draw a random object of ``width`` x ``height`` px with mean luminance ``level`` (reference units).
+    """Draw a random "card", "ball" or "blob" of ``width`` x ``height`` px.
 
-    ``source`` is any radiance image to cut textures from. Returns (height, width, 4) float32, premultiplied.
+    ``level`` is its mean luminance in reference units; ``source`` any radiance image to cut textures from;
+    ``edge_px`` the width of its soft edge. Returns (height, width, 4) float32, premultiplied.
     """
     x: FloatImage
     y: FloatImage
@@ -41,7 +48,6 @@ def make_rgba(
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     pad = 1.0 + (edge_px + 3.0) / (0.5 * min(width, height))
     x, y = (x * pad).astype(np.float32), (y * pad).astype(np.float32)
-    kind = rng.choice(("card", "ball", "blob"), p=(0.45, 0.3, 0.25))
     half_px = 0.5 * min(width, height) / pad
     if kind == "card":
         distance = _card(x, y, width, height, float(rng.uniform(0.1, 0.6)))
