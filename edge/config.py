@@ -72,12 +72,12 @@ def load(path: Path | None = None, *, main_file: Path = MAIN_FILE) -> LoadedConf
     defaults = merged
     files = [DEFAULTS.name]
     for layer_path in _layer_paths(path, main_file, faults):
+        files.append(str(layer_path))
         try:
             layer, layer_faults = config_file.read(layer_path)
         except ConfigError as error:
             faults += error.faults
             continue
-        files.append(str(layer_path))
         faults += layer_faults
         merged = config_file.merge(merged, _absolute(layer, layer_path.absolute().parent, (), faults))
         faults += _faults(merged, defaults)[1]

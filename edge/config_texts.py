@@ -51,7 +51,7 @@ def explain(error: ValidationError, tree: Located, defaults: Located) -> list[Fa
         key = ".".join(str(step) for step in path)
         if detail["type"] == "extra_forbidden":
             problem = f"unknown key; {_did_you_mean(path)}"
-        elif detail["type"] == "missing":
+        elif missing:
             problem = f"missing; expected {expectation(field, path)}; add it to this section"
         else:
             got, advice = shown(place.plain()), _advice(place, path, defaults)
