@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edge.develop import DevelopSettings, develop
 from edge.frames import FloatImage, Frame, Group
 from edge.register import Rectifier
+from edge.stopwatch import Stopwatch
 
 KEPT_SECONDARY = 4
 
@@ -38,28 +39,32 @@ class Prepared:
 class Preparer:
     """Develops and rectifies. One thread."""
 
-    def __init__(self, reference: DevelopSettings, secondary: DevelopSettings, rectifier: Rectifier) -> None:
+    def __init__(
+        self, reference: DevelopSettings, secondary: DevelopSettings, rectifier: Rectifier, watch: Stopwatch
+    ) -> None:
         self._reference = reference
         self._secondary = secondary
         self._rectifier = rectifier
+        self._watch = watch
         self._kept: OrderedDict[int, FloatImage] = OrderedDict()
 
     def prepare(self, group: Group) -> Prepared:
         """The images of a group."""
         frame = group.reference
-        return Prepared(
-            group,
-            develop(frame.image, frame.pixel_format, self._reference),
-            self._secondary_image(group.low),
-            self._secondary_image(group.high),
-        )
+        with self._watch.stage("develop"):
+            reference = develop(frame.image, frame.pixel_format, self._reference)
+        low, high = self._secondary_image(group.low), self._secondary_image(group.high)
+        return Prepared(group, reference, low, high)
 
     def _secondary_image(self, frame: Frame | None) -> FloatImage | None:
         if frame is None:
             return None
         image = self._kept.get(frame.seq)
         if image is None:
-            image = self._rectifier.rectify(develop(frame.image, frame.pixel_format, self._secondary))
+            with self._watch.stage("develop"):
+                image = develop(frame.image, frame.pixel_format, self._secondary)
+            with self._watch.stage("register"):
+                image = self._rectifier.rectify(image)
             self._kept[frame.seq] = image
             while len(self._kept) > KEPT_SECONDARY:
                 self._kept.popitem(last=False)

@@ -1,0 +1,117 @@
+"""The fusion line: stamped frames in, HDR frames out. The daemon and ``refuse`` run this same code.
+
+pair -> develop -> register -> fuse, in the calling thread. Every reference frame comes out exactly once and
+in order; what it was made of follows from the pairing, how well from the ladder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge import ladder
+from edge.frames import Group, HdrFrame, Rung
+from edge.fuse import Fuser
+from edge.pair import Pairer, Stamped
+from edge.prepare import Prepared, Preparer
+from edge.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """One HDR frame and the images it was made from."""
+
+    prepared: Prepared
+    hdr: HdrFrame
+
+
+@dataclass(frozen=True, slots=True)
+class LadderPlan:
+    """What the ladder may do: rungs best first, what each costs when measured alone, and the deadline.
+
+    ``budget_ns`` None: there is no deadline, the best rung is always used.
+    """
+
+    allowed: Sequence[Rung]
+    probed_ns: Mapping[Rung, float]
+    budget_ns: float | None
+
+
+class FusionLine:
+    """One thread. ``on_drop(cause, frame seq)`` and ``on_rung(rung, cause, t_ns)`` report what happens."""
+
+    def __init__(
+        self,
+        pairer: Pairer,
+        preparer: Preparer,
+        fuser: Fuser,
+        plan: LadderPlan,
+        now_ns: Callable[[], int],
+        watch: Stopwatch,
+        on_drop: Callable[[str, int], None],
+        on_rung: Callable[[Rung, str, int], None],
+    ) -> None:
+        self._pairer = pairer
+        self._preparer = preparer
+        self._fuser = fuser
+        self._plan = plan
+        self._now_ns = now_ns
+        self._watch = watch
+        self._on_drop = on_drop
+        self._on_rung = on_rung
+        budget = plan.budget_ns if plan.budget_ns is not None else float("inf")
+        self._state = ladder.start(plan.allowed, plan.probed_ns, budget, now_ns())
+        self._shown: Rung | None = None
+        self._hurry = False
+
+    @property
+    def waiting(self) -> int:
+        """Reference frames that wait for a nearer pair."""
+        return len(self._pairer)
+
+    def hurry(self) -> None:
+        """The end is near: fuse what is left on the cheapest rung that still uses the pair."""
+        self._hurry = True
+
+    def add(self, item: Stamped, arrival_ns: int, backlog: int = 0) -> Iterator[Fused]:
+        """Take one frame; yield the HDR frames that are now decided.
+
+        ``arrival_ns`` is the host time of the newest arrival, ``backlog`` the number of frames that wait in
+        front of this stage.
+        """
+        with self._watch.stage("pair"):
+            cause = self._pairer.add(item, arrival_ns)
+            groups = self._pairer.groups(arrival_ns)
+        if cause is not None:
+            self._on_drop(cause, item.frame.seq)
+        yield from self._fuse_all(groups, backlog)
+
+    def flush(self) -> Iterator[Fused]:
+        """The end of the stream: fuse every frame that still waits."""
+        yield from self._fuse_all(self._pairer.flush(), 0)
+
+    def _fuse_all(self, groups: Iterable[Group], backlog: int) -> Iterator[Fused]:
+        for group in groups:
+            yield self._fuse(group, backlog)
+
+    def _fuse(self, group: Group, backlog: int) -> Fused:
+        begin_ns = self._now_ns()
+        prepared = self._preparer.prepare(group)
+        rung, cause = self._choose(group, backlog, begin_ns)
+        with self._watch.stage("fuse"):
+            hdr = self._fuser.fuse(prepared, rung)
+        self._state = ladder.measured(self._state, hdr.rung, float(self._now_ns() - begin_ns))
+        if hdr.rung is not self._shown:
+            self._shown = hdr.rung
+            self._on_rung(hdr.rung, cause, group.t_ns)
+        return Fused(prepared, hdr)
+
+    def _choose(self, group: Group, backlog: int, now_ns: int) -> tuple[Rung, str]:
+        if group.pair_id is None:
+            return Rung.REFERENCE, "no low/high pair near enough in time"
+        if self._hurry:
+            cheap = [r for r in self._plan.allowed if r >= Rung.MERGE]
+            return (cheap[0] if cheap else self._plan.allowed[-1]), "stopping"
+        if self._plan.budget_ns is not None:
+            self._state = ladder.step(self._state, self._plan.allowed, self._plan.budget_ns, backlog, now_ns)
+        return self._state.rung, self._state.cause
