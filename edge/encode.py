@@ -18,17 +18,17 @@ __all__ = ["ClosedSegment", "EncodeError", "HdrEncoder", "Location", "VideoSetti
 class VideoSettings:
     """``preset`` None: x265 superfast, SVT-AV1 10. ``crf`` None: 20 and 30. ``threads`` 0: the encoder's choice.
 
-    ``sync``: fdatasync once a second, so that a power cut costs little more than a crash.
+    ``sync_s``: seconds between fdatasync calls, so that a power cut costs little more than a crash; None: never.
     """
 
     codec: Literal["hevc", "av1"] = "hevc"
-    preset: str | None = None
-    crf: int | None = None
+    preset: str | int | None = None
+    crf: float | None = None
     threads: int = 0
     segment_s: float = 60.0
     keyframe_s: float = 1.0
     fragment_s: float = 0.2
-    sync: bool = True
+    sync_s: float | None = 1.0
 
 
 class HdrEncoder:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.errors import EX_CANTCREAT, TwinhdrError
 from edge.hdr_metadata import ContentLight
 
 
-class EncodeError(Exception):
+class EncodeError(TwinhdrError):
     """A video file cannot be written. The text names the file, the cause and what to do next."""
+
+    exit_code = EX_CANTCREAT
 
 
 @dataclass(frozen=True, slots=True)

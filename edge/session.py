@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edge.errors import EX_DATAERR, TwinhdrError
 from edge.frames import CameraName, Exposure, Frame, Rung
 from edge.sidecar import SidecarWriter
 from hw.camera import CameraInfo
 
 
-class SessionError(Exception):
+class SessionError(TwinhdrError):
     """A recording cannot be read or written. The text names file, line, cause and what to do next."""
+
+    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True)
