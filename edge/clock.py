@@ -155,6 +155,7 @@ class ClockFit:
 class TimeBase:
     """Session time for the frames of both cameras: ns of the reference camera's clock, in real units.
 
+    Zero is the beginning of the first reference exposure, which is the common start edge.
     ``stamp`` returns the frames whose time is now known, in order of arrival: the first few wait until the
     tick ratio of their camera (and for the secondary, of the reference) is settled.
     """
@@ -181,7 +182,9 @@ class TimeBase:
         if reference is None or not self.reference.settled:
             return None
         if self._epoch_device_ns is None:
-            self._epoch_device_ns = reference.device0_ns
+            first = next(f for f in self._waiting if f.camera == "reference")
+            half_ns = first.exposure.exposure_us * 500.0 * reference.tick_ratio
+            self._epoch_device_ns = first.t_device_ns - round(half_ns)
         t_device: float = frame.t_device_ns
         if frame.camera == "secondary":
             if self.secondary.line is None or not self.secondary.settled:

@@ -1,0 +1,93 @@
+"""HDR frames to disk: tone curve, encoder, sidecar, and the figures read off the picture on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.config_schema import HdrConfig
+from edge.encode import ClosedSegment, HdrEncoder, VideoSettings
+from edge.flicker import mean_mu_luminance
+from edge.frames import FloatImage, HdrFrame
+from edge.hdr_metadata import ContentLight
+from edge.session import SessionWriter
+from edge.stopwatch import Stopwatch
+from edge.tonemap import HdrFormat, HdrToneMapper
+
+SAMPLE_STEP = 4
+"""Mean luminance is read from every fourth pixel of every fourth row."""
+LUMINANCE_709 = (0.2126, 0.7152, 0.0722)
+
+
+def video_format(hdr: HdrConfig) -> HdrFormat:
+    """The signal that the configuration asks for."""
+    return HdrFormat(
+        transfer=hdr.transfer, reference_white_nits=hdr.reference_white_nits, peak_nits=hdr.peak_nits
+    )
+
+
+def expected_light(hdr: HdrConfig, full_scale: float) -> ContentLight:
+    """MaxCLL and MaxFALL to write before anything was measured: the brightest that the bracket can show."""
+    peak = min(hdr.peak_nits, hdr.reference_white_nits * full_scale)
+    return ContentLight(math.ceil(peak), math.ceil(min(peak, hdr.reference_white_nits)))
+
+
+class HdrRecorder:
+    """Writes the HDR video of one session. One thread."""
+
+    def __init__(
+        self,
+        session: SessionWriter,
+        hdr: HdrConfig,
+        *,
+        width: int,
+        height: int,
+        fps: float,
+        origin_ns: int,
+        full_scale: float,
+        watch: Stopwatch,
+        on_segment: Callable[[ClosedSegment], None],
+    ) -> None:
+        self._sidecar = session.sidecar
+        self._folder: Path = session.path
+        self._watch = watch
+        self._full_scale = full_scale
+        self._mapper = HdrToneMapper(video_format(hdr))
+        self._encoder = HdrEncoder(
+            session.path,
+            width=width,
+            height=height,
+            fps=fps,
+            origin_ns=origin_ns,
+            fmt=video_format(hdr),
+            settings=VideoSettings(
+                codec=hdr.codec, preset=str(hdr.preset), crf=round(hdr.crf), segment_s=hdr.segment_s
+            ),
+            estimate=expected_light(hdr, full_scale),
+            on_segment=on_segment,
+        )
+
+    def write(self, frame: HdrFrame) -> float:
+        """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError."""
+        with self._watch.stage("tonemap"):
+            image = self._mapper.convert(frame.radiance)
+        with self._watch.stage("measure"):
+            mean_mu = mean_mu_luminance(frame.radiance, self._full_scale, SAMPLE_STEP)
+            mean_luminance = _mean_luminance(frame.radiance)
+        with self._watch.stage("encode"):
+            location = self._encoder.write(image, frame.t_ns)
+        with self._watch.stage("store"):
+            self._sidecar.hdr(
+                frame, location, mean_luminance=mean_luminance, mean_mu=mean_mu, light=image.light
+            )
+        return mean_mu
+
+    def close(self) -> None:
+        """Finish the open segment. May be called twice."""
+        self._encoder.close()
+
+
+def _mean_luminance(radiance: FloatImage) -> float:
+    means = radiance[::SAMPLE_STEP, ::SAMPLE_STEP].mean((0, 1))
+    return float(sum(weight * mean for weight, mean in zip(LUMINANCE_709, means, strict=True)))
