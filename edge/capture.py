@@ -82,19 +82,39 @@ def read_in_order(
     A secondary camera that is gone or silent is left alone; without the reference there is no video, so its
     CameraLostError is passed on.
     """
-    heads: dict[CameraName, Frame | None] = {"reference": None, "secondary": None}
-    secondary_gone = False
+    first: Frame | None = None
+    second = _Optional(secondary)
     while not stopping.is_set():
-        if heads["reference"] is None:
-            heads["reference"] = reference.read(READ_TIMEOUT_S)
-        if heads["secondary"] is None and not secondary_gone:
-            try:
-                heads["secondary"] = secondary.read(READ_TIMEOUT_S)
-            except CameraLostError:
-                secondary_gone = True
+        if first is None:
+            first = reference.read(READ_TIMEOUT_S)
+        second.fill()
         beat()
-        ready = [frame for frame in heads.values() if frame is not None]
-        if ready:
-            first = min(ready, key=lambda frame: frame.t_host_ns)
-            heads[first.camera] = None
+        if second.head is not None and (first is None or second.head.t_host_ns < first.t_host_ns):
+            intake.take(second.take())
+        elif first is not None:
             intake.take(first)
+            first = None
+
+
+class _Optional:
+    """The next frame of a camera that may be gone or silent: its absence is waited for only once."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._patience_s = READ_TIMEOUT_S
+        self._gone = False
+        self.head: Frame | None = None
+
+    def fill(self) -> None:
+        if self.head is not None or self._gone:
+            return
+        try:
+            self.head = self._camera.read(self._patience_s)
+        except CameraLostError:
+            self._gone = True
+        self._patience_s = 0.0 if self.head is None else READ_TIMEOUT_S
+
+    def take(self) -> Frame:
+        frame, self.head = self.head, None
+        assert frame is not None
+        return frame

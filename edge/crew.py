@@ -1,0 +1,62 @@
+"""The daemon's threads: one per stage, each watched, the first failure ends the run in good order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from edge.health import Health
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """Starts stages as threads and remembers the first that failed.
+
+    A stage that raises sets ``stopping``: the others finish what they hold, files are closed, and the process
+    ends with an error for systemd to restart.
+    """
+
+    def __init__(self, stopping: threading.Event, health: Health) -> None:
+        self._stopping = stopping
+        self._health = health
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended a stage before its time, if anything did."""
+        return self._failure
+
+    def start(self, name: str, work: Callable[[], None], limit_s: float) -> None:
+        """Run ``work`` in a thread that must beat (see ``beat``) at least every ``limit_s``."""
+        self._health.watch(name, time.monotonic_ns(), round(limit_s * 1e9))
+        thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def beat(self, name: str) -> None:
+        """The stage ``name`` did a round of work."""
+        self._health.beat(name, time.monotonic_ns())
+
+    def join(self, timeout_s: float) -> list[str]:
+        """Wait for all threads; the names of those that still run after ``timeout_s``."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def _run(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - kept, reported and raised again by the daemon
+            with self._lock:
+                if self._failure is None:
+                    self._failure = error
+            log.error("stage %s ended: %s", name, error)
+            self._stopping.set()
+        finally:
+            self._health.unwatch(name)

@@ -1,0 +1,162 @@
+"""From configuration to cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.config_schema import Config, Pace
+from edge.develop import IDENTITY, DevelopSettings
+from edge.errors import TwinhdrError
+from edge.frames import Exposure
+from edge.register import Calibration, identity, load_calibration, parse_calibration
+from hw.camera import CameraInfo, Rig
+
+
+class RigError(TwinhdrError):
+    """The cameras cannot be opened. The text says which, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRig:
+    """Two cameras ready to be armed.
+
+    ``can_wait``: the source films as fast as its frames are taken, so nothing needs to be dropped.
+    ``calibration`` is the geometry that the configuration names, else what the source knows of itself.
+    ``simulator`` describes a simulated world well enough to render its ground truth again.
+    """
+
+    rig: Rig
+    source: str
+    can_wait: bool
+    calibration: Calibration
+    reference_exposure: Exposure
+    secondary_exposures: tuple[Exposure, ...]
+    simulator: Mapping[str, Any] | None = None
+
+    @property
+    def full_scale(self) -> float:
+        """The radiance that saturates the low exposure: the brightest that can be measured."""
+        return max(self.reference_exposure.light / e.light for e in self.secondary_exposures)
+
+
+def open_rig(config: Config) -> OpenRig:
+    """The cameras that ``rig.source`` names. Raises RigError, CalibrationError, SceneError, SessionError."""
+    opened = _simulated(config) if config.rig.source == "simulator" else _replayed(config)
+    if config.calibration.file is None:
+        return opened
+    info = opened.rig.reference.info
+    calibration = load_calibration(config.calibration.file, info.width, info.height)
+    return OpenRig(
+        opened.rig,
+        opened.source,
+        opened.can_wait,
+        calibration,
+        opened.reference_exposure,
+        opened.secondary_exposures,
+        opened.simulator,
+    )
+
+
+def develop_settings(config: Config, info: CameraInfo) -> DevelopSettings:
+    """How the frames of one camera are developed."""
+    matrix = config.develop.colour_matrix
+    return DevelopSettings(
+        info.black_level, info.white_level, config.develop.white_balance, matrix if matrix else IDENTITY
+    )
+
+
+def _real_pace(pace: Pace) -> float | None:
+    """Source seconds per real second: "auto" never runs faster than real time, "max" never waits."""
+    match pace:
+        case "auto":
+            return 1.0
+        case "max":
+            return None
+        case number:
+            return float(number)
+
+
+def _simulated(config: Config) -> OpenRig:
+    from hw.simulator.rig import SimulatedRig
+
+    spec = simulator_spec(config)
+    rig = SimulatedRig(spec, _real_pace(config.simulator.pace))
+    rows = tuple((float(a), float(b), float(c)) for a, b, c in rig.true_homography())
+    return OpenRig(
+        rig,
+        f"simulated scene {spec.scene}",
+        can_wait=isinstance(config.simulator.pace, str),
+        calibration=Calibration(spec.width, spec.height, rows),
+        reference_exposure=config.rig.reference.exposure,
+        secondary_exposures=(config.rig.low, config.rig.high),
+        simulator=spec.to_dict(),
+    )
+
+
+def simulator_spec(config: Config) -> Any:
+    """The ``hw.simulator.spec.SimulatorSpec`` that the configuration describes."""
+    from hw.simulator.sensor import Sensor
+    from hw.simulator.spec import CameraSpec, DeviceClock, Faults, SimulatorSpec
+
+    rig, simulator, faults = config.rig, config.simulator, config.simulator.faults
+    silent = faults.silent_after_s
+    sensor = Sensor(bit_depth=rig.bit_depth)
+    secondary_faults = Faults(
+        lost_share=faults.lost_frame_share,
+        late_exposure_share=faults.late_exposure_share,
+        silences=() if silent is None else ((silent, float("1e9")),),
+    )
+    return SimulatorSpec(
+        scene=_scene(simulator.scene),
+        width=rig.width,
+        height=rig.height,
+        seed=simulator.seed,
+        reference=CameraSpec(
+            1e6 / rig.reference.fps,
+            (rig.reference.exposure,),
+            sensor,
+            DeviceClock(7_310_000_000, 12.0),
+            faults=Faults(lost_share=faults.lost_frame_share),
+        ),
+        secondary=CameraSpec(
+            1e6 / rig.secondary.fps,
+            (rig.low, rig.high),
+            sensor,
+            DeviceClock(91_450_000_000, faults.secondary_clock_drift_ppm, faults.secondary_clock_ratio),
+            faults=secondary_faults,
+        ),
+    )
+
+
+def _scene(scene: str) -> str:
+    path = Path(scene)
+    return str(path.absolute()) if path.suffix else scene
+
+
+def _replayed(config: Config) -> OpenRig:
+    from edge.session import Session
+    from hw.replay import ReplayRig
+
+    if config.replay.session is None:
+        raise RigError("replay.session is not set; name the folder of a recorded session")
+    session = Session.open(config.replay.session)
+    header = session.header
+    info = header.cameras["reference"]
+    stored = header.calibration
+    calibration = (
+        parse_calibration(stored, f"{config.replay.session}/session.json: calibration")
+        if stored is not None
+        else identity(info.width, info.height)
+    )
+    return OpenRig(
+        ReplayRig(session, pace=_real_pace(config.replay.pace)),
+        f"recording {config.replay.session.name}",
+        can_wait=isinstance(config.replay.pace, str),
+        calibration=calibration,
+        reference_exposure=header.exposures["reference"][0],
+        secondary_exposures=header.exposures["secondary"],
+        simulator=header.simulator,
+    )

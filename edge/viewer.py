@@ -1,0 +1,96 @@
+"""The preview and the figures read off a picture: latest frame only, never in the way of the recording."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config_schema import PreviewConfig
+from edge.frames import FloatImage
+from edge.health import Health
+from edge.line import Fused
+from edge.preview import PreviewHub
+from edge.sdr import SdrPreview, to_jpeg
+from edge.stopwatch import Stopwatch
+
+CLIPPED = 0.97
+"""Share of full scale above which a pixel has no highlight detail."""
+CRUSHED = 0.002
+"""Share of the reference's full scale below which read noise of a 12-bit sensor buries the picture."""
+METER_STEP = 4
+METER_PERIOD_NS = 1_000_000_000
+
+
+class Viewer:
+    """Turns fused groups into JPEGs and picture figures. One thread calls ``show``."""
+
+    def __init__(self, config: PreviewConfig, hub: PreviewHub, health: Health, watch: Stopwatch) -> None:
+        self._hub = hub
+        self._health = health
+        self._watch = watch
+        self._quality = config.quality
+        self._period_ns = round(1e9 / config.fps)
+        self._preview = SdrPreview(config.width)
+        self._last_ns: int | None = None
+        self._metered_ns: int | None = None
+
+    def due(self, now_ns: int) -> bool:
+        """Whether a picture shown now would be seen or metered; asked by the stage that has it."""
+        watched = any(self._hub.wanted(stream, now_ns) for stream in self._hub.streams)
+        since = None if self._last_ns is None else now_ns - self._last_ns
+        return since is None or since >= (self._period_ns if watched else METER_PERIOD_NS)
+
+    def show(self, fused: Fused, now_ns: int) -> None:
+        """Publish the pictures that somebody looks at; meter once a second."""
+        self._last_ns = now_ns
+        if self._metered_ns is None or now_ns - self._metered_ns >= METER_PERIOD_NS:
+            self._metered_ns = now_ns
+            self._meter(fused)
+        wanted = [stream for stream in self._hub.streams if self._hub.wanted(stream, now_ns)]
+        # Without a first picture the page would wait for one after asking.
+        if wanted or not self._hub.latest(("fused",)):
+            with self._watch.stage("preview"):
+                self._publish(fused, wanted or ["fused", "reference"], now_ns)
+
+    def _publish(self, fused: Fused, wanted: list[str], now_ns: int) -> None:
+        # The tone curve follows the fused picture and serves all streams, so that they compare.
+        pictures = {"fused": to_jpeg(self._preview.render(fused.hdr.radiance, fused.hdr.t_ns), self._quality)}
+        for stream, radiance in _others(fused).items():
+            if stream in wanted and radiance is not None:
+                pictures[stream] = to_jpeg(self._preview.render_like_last(radiance), self._quality)
+        self._hub.publish(pictures, now_ns)
+
+    def _meter(self, fused: Fused) -> None:
+        group = fused.prepared.group
+        lights = fused.prepared.light or (1.0, 1.0, 1.0)
+        pictures = (
+            ("reference", fused.prepared.reference, 1.0, 1.0),
+            ("fused", fused.hdr.radiance, 1.0 / lights[0], 1.0 / lights[2]),
+        )
+        for name, radiance, ceiling, floor in pictures:
+            largest = _sampled(radiance)
+            self._health.gauge("clipped_share", float((largest >= CLIPPED * ceiling).mean()), name)
+            self._health.gauge("crushed_share", float((largest < CRUSHED * floor).mean()), name)
+        for name, frame in (("low", group.low), ("reference", group.reference), ("high", group.high)):
+            if frame is not None:
+                self._health.gauge("exposure_us", frame.exposure.exposure_us, name)
+                self._health.gauge("gain_db", frame.exposure.gain_db, name)
+                self._health.gauge("ev", frame.exposure.ev_from(group.reference.exposure), name)
+
+
+def _others(fused: Fused) -> dict[str, FloatImage | None]:
+    """The other streams as radiance in reference units."""
+    prepared, light = fused.prepared, fused.prepared.light
+    streams: dict[str, FloatImage | None] = {"reference": prepared.reference, "low": None, "high": None}
+    if light is not None and prepared.low is not None and prepared.high is not None:
+        streams["low"] = prepared.low * np.float32(1.0 / light[0])
+        streams["high"] = prepared.high * np.float32(1.0 / light[2])
+    return streams
+
+
+def _sampled(radiance: FloatImage) -> NDArray[np.float32]:
+    """Largest channel of every METER_STEP-th pixel."""
+    red, green, blue = cv2.split(np.ascontiguousarray(radiance[::METER_STEP, ::METER_STEP]))
+    largest: NDArray[np.float32] = cv2.max(cv2.max(red, green), blue)
+    return largest
