@@ -1,8 +1,15 @@
-"""What every stream on disk has in common: numbered segment files, and the one error of writing them."""
+"""What every stream on disk has in common: numbered files, cut by time, and the one error of writing them."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from edge.errors import EX_CANTCREAT, TwinhdrError
 from edge.hdr_metadata import ContentLight
@@ -33,3 +40,139 @@ class ClosedSegment:
     first_t_ns: int
     last_t_ns: int
     light: ContentLight | None = None
+
+
+ImageT = TypeVar("ImageT")
+
+
+class OpenSegment(ABC, Generic[ImageT]):
+    """One file being written. May raise OSError and ValueError; ``SegmentWriter`` gives them a name."""
+
+    @abstractmethod
+    def add(self, image: ImageT, ticks: int) -> None:
+        """Encode one image at ``ticks`` of the stream's time base."""
+
+    @abstractmethod
+    def finish(self) -> int:
+        """Write what is pending, close the file, return its size in bytes."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Close the file without another write. Never raises."""
+
+    def light(self) -> ContentLight | None:
+        """Content light level of this file, where it has one."""
+        return None
+
+
+class SegmentWriter(ABC, Generic[ImageT]):
+    """Cuts one stream into ``folder/stream/000000.ext``, ... of ``segment_s`` each.
+
+    Presentation times are whole ticks of ``ticks_per_s`` since ``origin_ns``, strictly increasing: a frame
+    that would land on the tick of the one before goes to the next (the sidecar keeps the exact time). After
+    an EncodeError the next frame starts a new file. One thread writes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stream: str,
+        extension: str,
+        *,
+        origin_ns: int,
+        ticks_per_s: int,
+        fps: float,
+        segment_s: float,
+        on_segment: Callable[[ClosedSegment], None] | None,
+    ) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._extension = extension
+        self._origin_ns = origin_ns
+        self._ticks_per_s = ticks_per_s
+        self._segment_ns = round((segment_s - 0.5 / fps) * 1e9)
+        self._on_segment = on_segment
+        self._open: OpenSegment[ImageT] | None = None
+        self._number = first_free_number(folder / stream, extension)
+        self._last_ticks = -1
+        self._frames = 0
+        self._first_t_ns = 0
+        self._last_t_ns = 0
+
+    @abstractmethod
+    def _open_segment(self, path: Path) -> OpenSegment[ImageT]:
+        """A new file at ``path``."""
+
+    def _write(self, image: ImageT, t_ns: int) -> Location:
+        if self._open is not None and t_ns - self._first_t_ns >= self._segment_ns:
+            self._finish()
+        with self._named("write"):
+            if self._open is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._open = self._open_segment(self._path)
+                self._first_t_ns, self._frames = t_ns, 0
+            ticks = round((t_ns - self._origin_ns) * self._ticks_per_s / 1_000_000_000)
+            self._last_ticks = max(ticks, self._last_ticks + 1)
+            self._open.add(image, self._last_ticks)
+        self._last_t_ns = t_ns
+        self._frames += 1
+        return Location(self._file, self._frames - 1)
+
+    def close(self) -> None:
+        """Finish the open file. May be called twice. Raises EncodeError."""
+        if self._open is not None:
+            self._finish()
+
+    @property
+    def _file(self) -> str:
+        return f"{self._stream}/{self._number:06d}.{self._extension}"
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / self._file
+
+    def _finish(self) -> None:
+        segment = self._open
+        assert segment is not None
+        with self._named("finish"):
+            size = segment.finish()
+        closed = ClosedSegment(
+            self._stream, self._file, self._frames, size, self._first_t_ns, self._last_t_ns, segment.light()
+        )
+        self._open = None
+        self._number += 1
+        if self._on_segment is not None:
+            self._on_segment(closed)
+
+    @contextlib.contextmanager
+    def _named(self, doing: str) -> Iterator[None]:
+        """Turn what a library says into an EncodeError with file and remedy, and give the file up."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # PyAV's FFmpegError is one of the two, by its code
+            path = self._path
+            if self._open is not None:
+                self._open.abandon()
+                self._open = None
+                self._number += 1
+            raise EncodeError(f"{path}: cannot {doing} this video: {error}; {_remedy(error)}") from error
+
+
+def first_free_number(folder: Path, extension: str) -> int:
+    """One more than the highest number in ``folder``: a file that exists is never overwritten."""
+    pattern = re.compile(rf"(\d{{6}})\.{re.escape(extension)}")
+    if not folder.is_dir():
+        return 0
+    taken = [int(m[1]) for m in (pattern.fullmatch(p.name) for p in folder.iterdir()) if m]
+    return max(taken, default=-1) + 1
+
+
+def _remedy(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "free space on this disk or set store.root to another one"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "make the folder writable for this user or set store.root to another one"
+    if number == errno.EIO:
+        return "the disk reports errors: check it, and set store.root to another one"
+    return "check codec, preset and image size in the configuration, then the disk"
