@@ -1,0 +1,138 @@
+// The live picture: fetches the newest set, shows reference and fused of one instant in the same moment.
+
+import { $, set } from "./dom.js";
+import { capital, rate } from "./format.js";
+
+const VIEWS = { split: ["fused", "reference"], fused: ["fused"], reference: ["reference"], low: ["low"], high: ["high"] };
+const STALE_MS = 3000;
+const GIVE_UP_MS = 8000;
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export class LivePicture {
+  #view = "split";
+  #number = 0;
+  #shown = { at: 0, age: 0, times: [], urls: [] };
+  #request = null;
+  #tags = {};
+
+  constructor() {
+    $("views").addEventListener("change", (event) => this.#choose(event.target.value));
+    $("split").addEventListener("input", () => this.#placeDivider());
+    addEventListener("resize", () => this.#placeDivider());
+    const full = $("fullscreen");
+    full.hidden = !document.fullscreenEnabled;
+    full.addEventListener("click", () => $("stage").requestFullscreen());
+    this.#choose("split");
+    setInterval(() => this.#judgeAge(), 500);
+    this.#run();
+  }
+
+  /** Words beside the names on the picture: {fused: "0.1 % clipped"}. */
+  label(tags) {
+    this.#tags = tags;
+    const [main, before] = VIEWS[this.#view];
+    write($("tag-main"), main, tags[main]);
+    write($("tag-before"), before ?? "", tags[before]);
+  }
+
+  #choose(view) {
+    this.#view = view;
+    this.#number = 0;
+    this.#shown.at = 0;
+    $("stage").classList.toggle("splitting", view === "split");
+    this.#request?.abort();
+    this.label(this.#tags);
+    this.#placeDivider();
+  }
+
+  async #run() {
+    for (;;) {
+      if (document.hidden) await new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+      const view = this.#view;
+      try {
+        await this.#fetch(view);
+      } catch (error) {
+        // The connection broke or the view changed: the veil says how old the picture is, and we try again.
+        if (error.name !== "AbortError" || view === this.#view) await sleep(700);
+      }
+    }
+  }
+
+  async #fetch(view) {
+    this.#request = new AbortController();
+    const giveUp = setTimeout(() => this.#request.abort(), GIVE_UP_MS);
+    try {
+      const query = `streams=${VIEWS[view].join(",")}&after=${this.#number}`;
+      const answer = await fetch(`/preview/set?${query}`, { signal: this.#request.signal, cache: "no-store" });
+      if (answer.status === 204) return;
+      if (!answer.ok) throw new Error(`preview: ${answer.status}`);
+      const form = await answer.formData();
+      if (view !== this.#view) return;
+      await this.#show(form, view);
+      this.#number = Number(answer.headers.get("X-Picture-Number"));
+      this.#note(Number(answer.headers.get("X-Picture-Age-Ms")));
+    } finally {
+      clearTimeout(giveUp);
+    }
+  }
+
+  async #show(form, view) {
+    const fresh = await Promise.all(
+      VIEWS[view].map(async (stream) => {
+        if (!form.has(stream)) return null;
+        const image = new Image();
+        image.src = URL.createObjectURL(form.get(stream));
+        image.alt = `Live ${stream} picture`;
+        image.dataset.stream = stream;
+        await image.decode();
+        return image;
+      }),
+    );
+    if (view !== this.#view) return;
+    const [main, before] = fresh;
+    if (main) {
+      $("layer-main").replaceChildren(main);
+      document.documentElement.style.setProperty("--stage-ratio", `${main.naturalWidth} / ${main.naturalHeight}`);
+    }
+    if (before) $("layer-before").replaceChildren(before);
+    this.#shown.urls.forEach((url) => URL.revokeObjectURL(url));
+    this.#shown.urls = fresh.filter(Boolean).map((image) => image.src);
+    this.#shown.size = main ? `${main.naturalWidth} × ${main.naturalHeight}` : "";
+  }
+
+  #note(age) {
+    const now = performance.now();
+    this.#shown.at = now;
+    this.#shown.age = age;
+    this.#shown.times = [...this.#shown.times.filter((t) => now - t < 3000), now];
+    this.#judgeAge();
+  }
+
+  #judgeAge() {
+    const now = performance.now();
+    const { at, age, times, size } = this.#shown;
+    const old = now - at + age;
+    const stale = !at || old > STALE_MS;
+    $("stage").classList.toggle("stale", stale);
+    set($("veil"), !stale ? "" : at ? `Picture ${Math.round(old / 1000)} s old` : "No picture yet");
+    const recent = times.filter((t) => now - t < 3000);
+    const perSecond = recent.length > 1 ? (1000 * (recent.length - 1)) / (recent.at(-1) - recent[0]) : 0;
+    set($("picture-facts"), stale || !size ? "" : `${size}, ${rate(perSecond)} pictures a second`);
+  }
+
+  #placeDivider() {
+    const slider = $("split");
+    const at = Number(slider.value);
+    $("stage").style.setProperty("--split", `${at}%`);
+    slider.setAttribute("aria-valuetext", `reference ${at} %, fused ${100 - at} %`);
+    const x = ($("stage").clientWidth * at) / 100;
+    $("tag-before").classList.toggle("away", x < $("tag-before").offsetWidth + 12);
+    const room = $("stage").clientWidth - x;
+    $("tag-main").classList.toggle("away", this.#view === "split" && room < $("tag-main").offsetWidth + 12);
+  }
+}
+
+function write(tag, stream, words = "") {
+  set(tag.querySelector("b"), capital(stream));
+  set(tag.querySelector("span"), words);
+}

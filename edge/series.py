@@ -1,0 +1,154 @@
+"""The table of everything twinhdr publishes about itself: names, kinds, labels, units.
+
+The daemon writes by these names (`edge.health`), the page reads them from /api/status, and /metrics derives
+its names and help texts from them (`edge.web_metrics`). A name that is not here is refused where it is
+written, so a typing error cannot become a figure that nobody ever sees.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(enum.Enum):
+    """How a series is written, and what a reader gets of it."""
+
+    COUNTER = "counter"
+    """`Health.count`: a total that only grows."""
+    EVENTS = "events"
+    """`Health.tick`: a total, and a rate per second over a sliding window."""
+    GAUGE = "gauge"
+    """`Health.gauge`: the last value."""
+    TRACE = "trace"
+    """`Health.trace`: the last value and the largest magnitudes of the last minute, for a sparkline."""
+    SPREAD = "spread"
+    """`Health.observe`: p50 and p95 of the last values."""
+    TEXT = "text"
+    """`Health.text`: words; not in /metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of the table.
+
+    ``unit`` is what the daemon writes and the page reads. /metrics publishes ``exported`` (without the prefix
+    ``twinhdr_``) in Prometheus base units: ``scale`` times the written value.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    unit: str
+    help: str
+    exported: str = ""
+    scale: float = 1.0
+
+
+def _table(rows: Iterable[Series]) -> MappingProxyType[str, Series]:
+    return MappingProxyType({row.name: row for row in rows})
+
+
+# fmt: off
+SERIES: Final = _table(
+    (
+        # The way of a frame. "fused" is one stream beside "reference" and "secondary".
+        Series("frames", Kind.EVENTS, ("stream",), "frames",
+               "Frames received from a camera (reference, secondary) or written (fused)", "frames"),
+        Series("drops", Kind.COUNTER, ("stage", "cause"), "frames",
+               "Frames lost, by the stage that lost them and the cause", "dropped_frames"),
+        Series("rung_frames", Kind.COUNTER, ("rung",), "frames",
+               "Fused frames by rung of the ladder", "rung_frames"),
+        Series("recorded_bytes", Kind.COUNTER, ("stream",), "bytes",
+               "Bytes written to the recording", "recorded_bytes"),
+        # Fusion.
+        Series("rung", Kind.GAUGE, (), "0 to 3",
+               "Rung now: 0 model, 1 small model, 2 radiance merge, 3 reference alone", "rung"),
+        Series("rung_reason", Kind.TEXT, (), "", "Why the rung changed last"),
+        Series("model", Kind.TEXT, (), "", "The network that fuses"),
+        Series("age_ms", Kind.SPREAD, ("exposure",), "ms",
+               "Distance in time of the low and the high frame from the reference frame (magnitude)",
+               "pair_age_seconds", 1e-3),
+        Series("age_limit_ms", Kind.GAUGE, (), "ms",
+               "Age from which a pair costs the fused rung", "pair_age_limit_seconds", 1e-3),
+        Series("flicker", Kind.TRACE, ("picture",), "share of full scale",
+               "Step of the mean luminance from frame to frame, mu-law domain, of reference and fused",
+               "flicker_ratio"),
+        Series("clipped_share", Kind.GAUGE, ("picture",), "share of pixels",
+               "Pixels without highlight detail, in reference and fused", "clipped_ratio"),
+        Series("crushed_share", Kind.GAUGE, ("picture",), "share of pixels",
+               "Pixels without shadow detail, in reference and fused", "crushed_ratio"),
+        # Exposure, as used; "low", "reference", "high".
+        Series("exposure_us", Kind.GAUGE, ("exposure",), "us",
+               "Exposure time", "exposure_seconds", 1e-6),
+        Series("gain_db", Kind.GAUGE, ("exposure",), "dB", "Sensor gain", "gain_decibels"),
+        Series("ev", Kind.GAUGE, ("exposure",), "EV",
+               "Exposure against the reference, in stops; positive collects more light", "exposure_ev"),
+        Series("range_ev", Kind.GAUGE, (), "EV",
+               "Usable range of one exposure, from saturation down to the noise floor", "exposure_range_ev"),
+        # Clocks.
+        Series("clock_drift_ppm", Kind.GAUGE, (), "ppm",
+               "Rate of the secondary camera's clock against the reference camera's", "clock_drift_ppm"),
+        Series("clock_residual_ms", Kind.GAUGE, (), "ms",
+               "Residual of the clock fit that pairing relies on", "clock_residual_seconds", 1e-3),
+        # The machine room.
+        Series("stage_ms", Kind.SPREAD, ("stage",), "ms",
+               "Time one frame takes in a stage", "stage_seconds", 1e-3),
+        Series("deadline_ms", Kind.GAUGE, (), "ms",
+               "Period of the reference camera: what a frame may take", "frame_period_seconds", 1e-3),
+        Series("ring_depth", Kind.GAUGE, ("ring",), "frames", "Frames waiting in a ring", "ring_frames"),
+        Series("ring_capacity", Kind.GAUGE, ("ring",), "frames",
+               "Frames a ring holds before it drops", "ring_capacity_frames"),
+        Series("encoder_backlog", Kind.GAUGE, (), "frames",
+               "Frames given to the encoder and not yet back", "encoder_backlog_frames"),
+        Series("cpu_celsius", Kind.GAUGE, (), "degrees Celsius", "CPU temperature", "cpu_celsius"),
+        Series("rss_bytes", Kind.GAUGE, (), "bytes", "Resident memory", "resident_memory_bytes"),
+        # The recording.
+        Series("disk_free_bytes", Kind.GAUGE, (), "bytes",
+               "Free space where the session is written", "disk_free_bytes"),
+        Series("disk_left_s", Kind.GAUGE, (), "s",
+               "Recording time until the floor of free space is reached", "disk_left_seconds"),
+        Series("session", Kind.TEXT, (), "", "Name of the session being recorded"),
+        Series("session_s", Kind.GAUGE, (), "s", "Duration of the session", "session_seconds"),
+        Series("source", Kind.TEXT, (), "", "Where the frames come from"),
+    )
+)
+# fmt: on
+
+
+class UnknownSeriesError(KeyError):
+    """A name, kind or number of labels that the table does not have: a bug in the calling stage."""
+
+
+def series(name: str, kind: Kind, labels: tuple[str, ...]) -> Series:
+    """The row of ``name``. Raises UnknownSeriesError where it is missing, of another kind or labelled so."""
+    row = SERIES.get(name)
+    if row is None or row.kind is not kind or len(row.labels) != len(labels):
+        known = "no such name" if row is None else f"it is {row.kind.value} with labels {row.labels}"
+        raise UnknownSeriesError(f"{kind.value} series {name}{labels}: {known}; see edge/series.py")
+    return row
+
+
+def markdown() -> str:
+    """The table as docs/metrics.md shows it."""
+    lines = ["| metric | labels | meaning |", "|---|---|---|"]
+    for row in SERIES.values():
+        for name, meaning in exported_names(row):
+            labels = [*row.labels, *(["quantile"] if row.kind is Kind.SPREAD else [])]
+            lines.append(f"| `{name}` | {', '.join(labels)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def exported_names(row: Series) -> list[tuple[str, str]]:
+    """(metric name, meaning) of a series in /metrics; empty for text."""
+    name = f"twinhdr_{row.exported}"
+    if row.kind is Kind.TEXT:
+        return []
+    if row.kind is Kind.COUNTER:
+        return [(f"{name}_total", row.help)]
+    if row.kind is Kind.EVENTS:
+        return [(f"{name}_total", row.help), (f"{name}_per_second", f"{row.help}: rate now")]
+    return [(name, row.help)]

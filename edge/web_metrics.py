@@ -1,0 +1,73 @@
+"""A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.series`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edge.series import SERIES, Kind, Series
+from edge.snapshot import HealthSnapshot
+
+
+class SnapshotCollector(Collector):
+    """Asks for a snapshot at each scrape, so nothing is computed while nobody scrapes."""
+
+    def __init__(self, snapshot: Callable[[], HealthSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        snap = self._snapshot()
+        for row in SERIES.values():
+            yield from _families(row, snap)
+        yield from _states(snap)
+
+
+def registry(snapshot: Callable[[], HealthSnapshot]) -> CollectorRegistry:
+    """A registry of its own: two servers in one process never mix their figures."""
+    own = CollectorRegistry()
+    own.register(SnapshotCollector(snapshot))
+    return own
+
+
+def _families(row: Series, snap: HealthSnapshot) -> Iterator[Metric]:
+    name = f"twinhdr_{row.exported}"
+    if row.kind in (Kind.COUNTER, Kind.EVENTS):
+        total = CounterMetricFamily(name, row.help, labels=row.labels)
+        for labels, count in snap.totals.get(row.name, {}).items():
+            total.add_metric(labels, count)
+        yield total
+    if row.kind is Kind.EVENTS:
+        rate = GaugeMetricFamily(f"{name}_per_second", f"{row.help}: rate now", labels=row.labels)
+        for labels, per_second in snap.rates.get(row.name, {}).items():
+            rate.add_metric(labels, per_second)
+        yield rate
+    if row.kind in (Kind.GAUGE, Kind.TRACE):
+        gauge = GaugeMetricFamily(name, row.help, labels=row.labels)
+        for labels, value in snap.gauges.get(row.name, {}).items():
+            gauge.add_metric(labels, value * row.scale)
+        yield gauge
+    if row.kind is Kind.SPREAD:
+        ranks = GaugeMetricFamily(name, row.help, labels=(*row.labels, "quantile"))
+        for labels, values in snap.spreads.get(row.name, {}).items():
+            ranks.add_metric((*labels, "0.5"), values.p50 * row.scale)
+            ranks.add_metric((*labels, "0.95"), values.p95 * row.scale)
+        yield ranks
+
+
+def _states(snap: HealthSnapshot) -> Iterator[Metric]:
+    condition = GaugeMetricFamily(
+        "twinhdr_condition_ok", "1 while the named condition holds", labels=("condition", "severity")
+    )
+    for state in snap.conditions:
+        condition.add_metric((state.name, state.severity), float(state.ok))
+    yield condition
+    beat = GaugeMetricFamily(
+        "twinhdr_stage_beat_age_seconds", "Time since the stage did its last round of work", labels=("stage",)
+    )
+    for stage in snap.beats:
+        beat.add_metric((stage.stage,), stage.age_s)
+    yield beat
+    yield GaugeMetricFamily("twinhdr_healthy", "What /healthz answers: 1 is 200", value=float(snap.healthy))
