@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from edge.health import Health
 
+END_S = 10.0
+
 log = logging.getLogger(__name__)
 
 
@@ -42,12 +44,14 @@ class Crew:
         """The stage ``name`` did a round of work."""
         self._health.beat(name, time.monotonic_ns())
 
-    def join(self, timeout_s: float) -> list[str]:
-        """Wait for all threads; the names of those that still run after ``timeout_s``."""
-        deadline = time.monotonic() + timeout_s
+    def join(self, prefix: str = "") -> None:
+        """Wait for the stages whose name begins so; one that does not end in END_S is named and left."""
+        deadline = time.monotonic() + END_S
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return [thread.name for thread in self._threads if thread.is_alive()]
+            if thread.name.startswith(prefix):
+                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    log.error("stage %s does not end; what it holds is lost", thread.name)
 
     def _run(self, name: str, work: Callable[[], None]) -> None:
         try:

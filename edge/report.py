@@ -1,0 +1,99 @@
+"""Everything worth knowing about a recording, told twice: to the health figures and to the sidecar."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from edge.capture import Intake
+from edge.flicker import FlickerGauge
+from edge.frames import CameraName, Frame, HdrFrame, Rung
+from edge.health import Health
+from edge.ladder_plan import Fusion
+from edge.segments import ClosedSegment
+from edge.sidecar import SidecarWriter
+
+
+class Reporter:
+    """Any thread may call any method."""
+
+    def __init__(self, health: Health, sidecar: SidecarWriter) -> None:
+        self.health = health
+        self.sidecar = sidecar
+        self._lock = threading.Lock()
+        self._flicker = {"reference": FlickerGauge(), "fused": FlickerGauge()}
+        self._bytes: dict[str, int] = {}
+
+    def received(self, frame: Frame, t_ns: int) -> None:
+        """A frame came from a camera and has its place in time."""
+        self.health.tick("frames", time.monotonic_ns(), frame.camera)
+        if frame.camera == "reference":
+            self.health.gauge("session_s", t_ns / 1e9)
+
+    def camera_drop(self, cause: str, camera: CameraName, seq: int, count: int) -> None:
+        """A camera's frames never became usable."""
+        self.health.count("drops", f"{camera} capture", cause, n=count)
+        self.sidecar.drop("capture", cause, camera=camera, seq=seq, count=count)
+
+    def stage_drop(self, stage: str, cause: str, camera: CameraName, seq: int) -> None:
+        """A stage could not use or not keep up with a frame."""
+        self.health.count("drops", stage, cause)
+        self.sidecar.drop(stage, cause, camera=camera, seq=seq)
+
+    def rung_changed(self, rung: Rung, cause: str, t_ns: int) -> None:
+        """The ladder moved."""
+        self.health.gauge("rung", int(rung))
+        self.health.text("rung_reason", cause)
+        self.health.event(time.monotonic_ns(), f"fusing on {rung.name.lower().replace('_', ' ')}: {cause}")
+        self.sidecar.rung(t_ns, rung, cause)
+
+    def fused(self, hdr: HdrFrame) -> None:
+        """A frame was fused."""
+        self.health.tick("frames", time.monotonic_ns(), "fused")
+        self.health.count("rung_frames", hdr.rung.name.lower())
+        for exposure, age_ns in (("low", hdr.low_age_ns), ("high", hdr.high_age_ns)):
+            if age_ns is not None:
+                self.health.observe("age_ms", abs(age_ns) / 1e6, exposure)
+
+    def luminance(self, picture: str, mean_mu: float) -> None:
+        """Mean mu-law luminance of a ``reference`` or ``fused`` picture, for the flicker gauge."""
+        with self._lock:
+            gauge = self._flicker[picture] = self._flicker[picture].step(mean_mu)
+        self.health.trace("flicker", time.monotonic_ns(), gauge.level, picture)
+
+    def segment_closed(self, closed: ClosedSegment) -> None:
+        """A file is complete."""
+        self.health.count("recorded_bytes", closed.stream, n=closed.size_bytes)
+        self.sidecar.segment(closed)
+
+    def fusion(self, fusion: Fusion, budget_ms: float) -> None:
+        """What fuses, and what is missing."""
+        now = time.monotonic_ns()
+        self.health.text("model", ", ".join(engine.name for engine in fusion.engines.values()) or "none")
+        self.health.gauge("deadline_ms", budget_ms)
+        self.health.condition(
+            "model",
+            not fusion.problems,
+            now,
+            "; ".join(fusion.problems),
+            "Fusing goes on a rung lower; see fuse.model in the configuration.",
+            "warning",
+        )
+
+    def clocks(self, intake: Intake) -> None:
+        """How well the cameras' clocks are known."""
+        drift = intake.base.drift_ppm()
+        lines = (intake.base.reference.line, intake.base.secondary.line)
+        self.health.gauge("clock_drift_ppm", drift)
+        if lines[0] is not None and lines[1] is not None:
+            self.health.gauge("clock_residual_ms", max(line.residual_ns for line in lines if line) / 1e6)
+        for line, camera in zip(lines, ("reference", "secondary"), strict=True):
+            ratio = 1.0 if line is None else line.tick_ratio
+            self.health.condition(
+                f"{camera} clock",
+                ratio == 1.0,
+                time.monotonic_ns(),
+                f"the {camera} camera counts {ratio:g} ns for each real one; its stamps are corrected.",
+                "Nothing needs to be done.",
+                "warning",
+            )

@@ -1,0 +1,150 @@
+"""``twinhdr run``: open what the configuration names, record, and leave everything closed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from edge.config_schema import Config
+from edge.daemon import Daemon, Parts
+from edge.frames import CameraName
+from edge.health import Health
+from edge.housekeeping import publish_machine
+from edge.ladder_plan import open_fusion
+from edge.preview import PreviewHub
+from edge.report import Reporter
+from edge.rig import OpenRig, open_rig
+from edge.session import SessionHeader, SessionWriter
+from edge.web import WebBindError, WebServer
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(config: Config, duration_s: float | None, session_dir: Path | None) -> int:
+    """Record until ``duration_s`` of session time, SIGINT or SIGTERM. Returns the exit code.
+
+    Raises TwinhdrError for what a person can repair; a stage that fails raises its own error after all files
+    have been closed.
+    """
+    health, hub = Health(), PreviewHub()
+    opened = open_rig(config)
+    info = opened.rig.reference.info
+    with _page(config, health, hub):
+        log.info("measuring what the networks cost on this machine")
+        fusion = open_fusion(
+            config.fuse, width=info.width, height=info.height, period_ns=info.frame_period_us * 1e3
+        )
+        folder = session_dir or config.store.root / session_name(_utc_now())
+        session = SessionWriter.create(folder, session_header(config, opened, folder.name))
+        reporter = Reporter(health, session.sidecar)
+        reporter.fusion(fusion, info.frame_period_us / 1e3)
+        health.text("session", folder.name)
+        health.text("source", opened.source)
+        health.gauge("age_limit_ms", config.pair.max_age_ms)
+        log.info("recording %s to %s", opened.source, folder)
+        daemon = Daemon(Parts(config, opened, fusion, session, reporter, hub), duration_s)
+        with _signals(daemon):
+            _record(daemon, config, session, health)
+    log.info("recording ended; session %s", folder)
+    return 0
+
+
+def _record(daemon: Daemon, config: Config, session: SessionWriter, health: Health) -> None:
+    begin_ns = time.monotonic_ns()
+
+    def every_second() -> bool:
+        now_ns = time.monotonic_ns()
+        seconds = (now_ns - begin_ns) / 1e9
+        return publish_machine(health, session.path, config.store, seconds, now_ns)
+
+    try:
+        daemon.run(every_second)
+    except BaseException:
+        session.sidecar.close()
+        raise
+    session.sidecar.end()
+
+
+def session_name(now: datetime.datetime) -> str:
+    """Folder name of a session begun at ``now`` (UTC): sortable, and unique per process."""
+    return now.strftime("%Y%m%dT%H%M%SZ") + f"-{os.getpid()}"
+
+
+def session_header(config: Config, opened: OpenRig, name: str) -> SessionHeader:
+    """What the session says of itself."""
+    cameras: dict[CameraName, Any] = {
+        "reference": opened.rig.reference.info,
+        "secondary": opened.rig.secondary.info,
+    }
+    return SessionHeader(
+        session_id=name,
+        started_utc=_utc_now().isoformat(timespec="seconds"),
+        software=software_version(),
+        cameras=cameras,
+        exposures={
+            "reference": (opened.reference_exposure,),
+            "secondary": opened.secondary_exposures,
+        },
+        colour={
+            "white_balance": list(config.develop.white_balance),
+            "colour_matrix": config.develop.colour_matrix,
+        },
+        calibration=opened.calibration.to_dict(),
+        config=config.model_dump(mode="json"),
+        simulator=opened.simulator,
+    )
+
+
+def software_version() -> str:
+    """``twinhdr`` and its version."""
+    try:
+        return f"twinhdr {version('twinhdr')}"
+    except PackageNotFoundError:
+        return "twinhdr (not installed)"
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+@contextlib.contextmanager
+def _page(config: Config, health: Health, hub: PreviewHub) -> Iterator[None]:
+    """The live page, if configured. A taken port costs the page, never the recording."""
+    if not config.web.enabled:
+        yield
+        return
+    server = WebServer(health, hub, host=config.web.host, port=config.web.port)
+    try:
+        server.start()
+        log.info("live page at %s", server.url)
+    except WebBindError as error:
+        log.error("no live page: %s", error)
+        health.condition("page", False, time.monotonic_ns(), str(error), "", "warning")
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _signals(daemon: Daemon) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the daemon to end."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        daemon.stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
