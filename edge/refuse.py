@@ -1,0 +1,168 @@
+"""``twinhdr refuse``: fuse a recording again, offline, with no deadline and the same code as the device."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge.config_schema import Config
+from edge.develop import IDENTITY, DevelopSettings
+from edge.engines import Engine, open_engine
+from edge.frames import CameraName, Rung
+from edge.fuse import Fuser
+from edge.line import Fused, FusionLine, LadderPlan
+from edge.pair import Pairer, Stamped
+from edge.prepare import Preparer
+from edge.recorder import HdrRecorder
+from edge.register import Rectifier, identity, parse_calibration
+from edge.session import Session, SessionError, SessionHeader, SessionWriter
+from edge.session_config import session_config
+from edge.stopwatch import untimed
+
+
+@dataclass(slots=True)
+class Refused:
+    """What came of it: frames written, frames by rung, frames dropped by cause, and the folder."""
+
+    folder: Path
+    frames: int = 0
+    rungs: dict[Rung, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+def full_scale(header: SessionHeader) -> float:
+    """The radiance that saturates the darkest exposure of a session."""
+    unit = header.exposures["reference"][0].light
+    return max(unit / exposure.light for exposure in header.exposures["secondary"])
+
+
+def offline_line(
+    session: Session, config: Config, engine: Engine, on_drop: Callable[[str, int], None]
+) -> FusionLine:
+    """The fusion line of a recording: the network wherever there is a pair, each pair fully awaited."""
+    header = session.header
+    info = header.cameras["reference"]
+    stored = header.calibration
+    calibration = (
+        identity(info.width, info.height)
+        if stored is None
+        else parse_calibration(stored, f"{session.path}/session.json: calibration")
+    )
+    preparer = Preparer(
+        _develop_settings(config, header, "reference"),
+        _develop_settings(config, header, "secondary"),
+        Rectifier(calibration),
+        untimed(),
+    )
+    return FusionLine(
+        Pairer(round(config.pair.max_age_ms * 1e6), wait_ns=None),
+        preparer,
+        Fuser({Rung.MODEL: engine}),
+        LadderPlan((Rung.MODEL, Rung.REFERENCE), {}, None),
+        time.monotonic_ns,
+        untimed(),
+        on_drop,
+        on_rung=lambda _rung, _cause, _t_ns: None,
+    )
+
+
+def fuse_session(session: Session, line: FusionLine) -> Iterator[Fused]:
+    """Every reference frame of a recording, fused, in order."""
+    for item in _in_order(session):
+        yield from line.add(item, item.t_ns)
+    yield from line.flush()
+
+
+def refuse(
+    session: Session,
+    model: str,
+    threads: int = 0,
+    on_fused: Callable[[Fused], None] | None = None,
+    advance: Callable[[], None] | None = None,
+) -> Refused:
+    """Fuse ``session`` with ``model`` into ``refused/<model>`` inside it.
+
+    ``on_fused`` sees each frame with its images, ``advance`` is called once a frame. Raises EngineError,
+    SessionError, EncodeError.
+    """
+    config = session_config(session.header.config, session.path)
+    engine = open_engine(model, threads)
+    header, info = session.header, session.header.cameras["reference"]
+    if not any(True for _ in session.stamped("reference")):
+        raise SessionError(
+            f"{session.path}: no reference frame can be read; only a session recorded with "
+            "masters.enabled can be fused again"
+        )
+    writer = SessionWriter.refused(session.path, engine.name)
+    done = Refused(writer.path)
+    recorder = HdrRecorder(
+        writer,
+        config.hdr,
+        width=info.width,
+        height=info.height,
+        fps=1e6 / info.frame_period_us,
+        origin_ns=session.origin_ns,
+        full_scale=full_scale(header),
+        watch=untimed(),
+        on_segment=writer.sidecar.segment,
+    )
+
+    def on_drop(cause: str, seq: int) -> None:
+        done.drops[cause] = done.drops.get(cause, 0) + 1
+        writer.sidecar.drop("pair", cause, camera="secondary", seq=seq)
+
+    try:
+        for fused in fuse_session(session, offline_line(session, config, engine, on_drop)):
+            recorder.write(fused.hdr)
+            done.frames += 1
+            done.rungs[fused.hdr.rung] = done.rungs.get(fused.hdr.rung, 0) + 1
+            if on_fused is not None:
+                on_fused(fused)
+            if advance is not None:
+                advance()
+    finally:
+        recorder.close()
+    writer.sidecar.end()
+    return done
+
+
+def refuse_session(path: Path, model: str, console: Console) -> int:
+    """``twinhdr refuse SESSION --model``: with a progress bar, and a report at the end. The exit code."""
+    session = Session.open(path)
+    total = sum(1 for _ in session.frame_records("reference"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"fusing with {model}", total=total or None)
+        done = refuse(session, model, advance=lambda: progress.advance(task))
+    for problem in session.problems:
+        console.print(f"skipped: {problem}", style="yellow", markup=False)
+    rungs = ", ".join(f"{count} on {rung.name.lower()}" for rung, count in sorted(done.rungs.items()))
+    console.print(f"{done.frames} frames ({rungs}) in {done.folder}", markup=False)
+    for cause, count in sorted(done.drops.items()):
+        console.print(f"{count} secondary frames not used: {cause}", markup=False)
+    return 0
+
+
+def _in_order(session: Session) -> Iterator[Stamped]:
+    def stamped(camera: CameraName) -> Iterator[Stamped]:
+        return (Stamped(frame, t_ns) for frame, t_ns in session.stamped(camera))
+
+    return heapq.merge(stamped("reference"), stamped("secondary"), key=lambda item: item.t_ns)
+
+
+def _develop_settings(config: Config, header: SessionHeader, camera: CameraName) -> DevelopSettings:
+    info = header.cameras[camera]
+    matrix = config.develop.colour_matrix
+    return DevelopSettings(
+        info.black_level,
+        info.white_level,
+        config.develop.white_balance,
+        matrix if matrix else IDENTITY,
+        header.transfer,
+    )
