@@ -77,18 +77,29 @@ def read_in_order(
     stopping: threading.Event,
     beat: Callable[[], None],
 ) -> None:
-    """Read two waiting cameras in order of arrival time until told to stop or the reference ends.
+    """Read two waiting cameras in order of arrival time until told to stop.
 
     A secondary camera that is gone or silent is left alone; without the reference there is no video, so its
     CameraLostError is passed on.
     """
+
+    def ended() -> bool:
+        beat()
+        return stopping.is_set()
+
+    read_in_order_until(reference, secondary, intake, ended)
+
+
+def read_in_order_until(
+    reference: Camera, secondary: Camera, intake: Intake, ended: Callable[[], bool]
+) -> None:
+    """As ``read_in_order``; ``ended`` is asked before each frame."""
     first: Frame | None = None
     second = _Optional(secondary)
-    while not stopping.is_set():
+    while not ended():
         if first is None:
             first = reference.read(READ_TIMEOUT_S)
         second.fill()
-        beat()
         if second.head is not None and (first is None or second.head.t_host_ns < first.t_host_ns):
             intake.take(second.take())
         elif first is not None:
