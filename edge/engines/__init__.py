@@ -42,9 +42,17 @@ class Engine(Protocol):
         """The network's window grid: sizes are padded to multiples of this."""
 
     def encode_pair(
-        self, low: FloatImage, high: FloatImage, light: Light, mean_reference: float
+        self,
+        low: FloatImage,
+        high: FloatImage,
+        light: Light,
+        mean_reference: float,
+        mean_pair: tuple[float, float] | None = None,
     ) -> PairCache:
-        """Everything that depends on the pair alone. ``mean_reference`` comes from ``mean_gamma``."""
+        """Everything that depends on the pair alone. ``mean_reference`` comes from ``mean_gamma``.
+
+        ``mean_pair`` is that of the whole low and high image where the arguments are tiles of them.
+        """
 
     def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
         """Radiance (H, W, 3) float32 of the reference view, in reference units, >= 0."""

@@ -87,18 +87,24 @@ class OnnxEngine:
             ) from error
 
     def encode_pair(
-        self, low: FloatImage, high: FloatImage, light: Light, mean_reference: float
+        self,
+        low: FloatImage,
+        high: FloatImage,
+        light: Light,
+        mean_reference: float,
+        mean_pair: tuple[float, float] | None = None,
     ) -> PairCache:
         """See Engine. ``light`` may be in any unit; only its ratios count."""
         if low.shape != high.shape:
             raise ValueError(f"low is {low.shape}, high is {high.shape}: a pair has one size")
         height, width = low.shape[:2]
         relative = np.asarray(light, np.float32) / np.float32(light[1])
+        mean_low, mean_high = mean_pair or (mean_gamma(low), mean_gamma(high))
         feed: dict[str, NDArray[Any]] = {
             "low": self._planes(low),
             "high": self._planes(high),
             "exposure": relative,
-            "mean": np.asarray([mean_gamma(low), mean_reference, mean_gamma(high)], np.float32),
+            "mean": np.asarray([mean_low, mean_reference, mean_high], np.float32),
         }
         tensors = {name: value for name, value in feed.items() if name in self._wanted}
         if self._encode is not None:
