@@ -1,0 +1,1 @@
+"""Everything that needs PyTorch: EAFNet, its training, and its way to ONNX."""

@@ -1,0 +1,170 @@
+"""EAFNet: one reference frame and one low/high pair become one HDR frame.
+
+    pair = net.encode_pair(low, high, exposure, mean)        # once per pair
+    hdr = net.fuse(reference, low, exposure, pair)           # per reference frame
+
+All images are (N, 3, H, W) float32 *linear* sensor values in [0, 1], H and W multiples of
+``config.multiple``; ``exposure`` (N, 3) is the light of low, reference and high in a common unit and
+``mean`` (N, 3) their full-frame means in the gamma domain, order low, reference, high everywhere. The answer
+lies in [0, 1], 1.0 being what saturates the low exposure; times exposure[1] / exposure[0] it is radiance in
+reference units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.eafnet.attention import Merging, PairFeatures
+from export.eafnet.config import EafnetConfig
+from export.eafnet.prealign import (
+    ExposureFeatureSelection,
+    FeatureSelection,
+    Prealigned,
+    Stem,
+    luminance_gain,
+    prealign,
+    relative_times,
+)
+from export.eafnet.restoration import FoldedConv, Restoration
+
+SKIP_MIN = 2.0**-14
+SKIP_MAX = 1.0 - 2.0**-10
+LOGIT_SCALE = 0.125
+"""Brings the skip's logit (-9.7 .. 6.9) to the range of the head's other inputs."""
+
+
+def logit(x: Tensor) -> Tensor:
+    """Inverse of the sigmoid for x in [SKIP_MIN, SKIP_MAX]; values outside are clamped."""
+    x = x.clamp(SKIP_MIN, SKIP_MAX)
+    return torch.log(x) - torch.log(1.0 - x)
+
+
+def clipping_weight(gamma_reference: Tensor, ramp: tuple[float, float]) -> Tensor:
+    """How far the reference clips, (N, 1, H, W) in [0, 1]: a smoothstep of its brightest channel."""
+    start, end = ramp
+    x = ((gamma_reference.amax(dim=1, keepdim=True) - start) / (end - start)).clamp(0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def blend(reference: Prealigned, low: Prealigned, ramp: tuple[float, float]) -> Tensor:
+    """The unaligned start of the fusion: the reference, and the low exposure where the reference clips."""
+    w = clipping_weight(reference.gamma, ramp)
+    return (1.0 - w) * reference.radiance + w * low.radiance
+
+
+class Head(nn.Module):
+    """Features back to full resolution, with the exposures themselves beside them; gives a logit.
+
+    At reduction 1 without a head width it is the paper's single 3x3. The last convolution starts at zero:
+    an untrained network answers with its skip. With the blend skip the head also sees L_l and H_l, so that
+    ghosts in the highlights can be undone at full resolution, and the skip's logit (a linear filter on it
+    is a denoiser in the log domain): +2.1 kMAC/px over the reference skip's head at width 8.
+    """
+
+    def __init__(self, config: EafnetConfig) -> None:
+        super().__init__()
+        self.reduction = config.reduction
+        if config.head_width == 0:
+            self.expand = self.mix = None
+            self.last = nn.Conv2d(config.width, 3, 3, padding=1)
+        else:
+            extra = {"none": 6, "reference": 6, "blend": 15}[config.skip]
+            self.expand = nn.Conv2d(config.width, config.head_width * self.reduction**2, 1)
+            self.mix = nn.Conv2d(config.head_width + extra, config.head_width, 3, padding=1)
+            self.last = nn.Conv2d(config.head_width, 3, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        assert self.last.bias is not None
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, features: Tensor, beside: list[Tensor]) -> Tensor:
+        if self.expand is not None and self.mix is not None:
+            full = functional.pixel_shuffle(self.expand(features), self.reduction)
+            features = functional.relu(self.mix(torch.cat([full, *beside], dim=1)))
+        out: Tensor = self.last(features)
+        return out
+
+
+class Eafnet(nn.Module):
+    """The network of ``config``; see the module docstring for shapes and units."""
+
+    def __init__(self, config: EafnetConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.width
+        sides = 1 if config.shared_pair else 2
+        self.frames = 2 // sides
+        self.reference_stem = Stem(config)
+        self.pair_stems = nn.ModuleList(Stem(config) for _ in range(sides))
+        self.select = FeatureSelection(c) if config.efsm else None
+        self.select_pair = ExposureFeatureSelection(c, config.modulation_ratio) if config.efsm else None
+        self.merge = nn.ModuleList(Merging(config, self.frames) for _ in range(sides))
+        k = config.opening_kernel
+        self.opening = nn.Conv2d(3 * c, c, k, padding=k // 2)
+        self.restore = Restoration(config)
+        self.head = Head(config)
+
+    @property
+    def scales(self) -> int:
+        """Fusion scales whose keys and values a pair keeps."""
+        merging = self.merge[0]
+        assert isinstance(merging, Merging)
+        return merging.scales
+
+    def forward(self, low: Tensor, reference: Tensor, high: Tensor, exposure: Tensor, mean: Tensor) -> Tensor:
+        """Whole network: (N, 3, H, W) in [0, 1], 1.0 saturates the low exposure."""
+        return self.fuse(reference, low, exposure, self.encode_pair(low, high, exposure, mean))
+
+    def encode_pair(self, low: Tensor, high: Tensor, exposure: Tensor, mean: Tensor) -> list[PairFeatures]:
+        """What no reference frame changes: one entry where low and high share weights, else low, high."""
+        times, steps = relative_times(exposure)
+        gains = luminance_gain(mean[:, 1:2], torch.cat([mean[:, 0:1], mean[:, 2:3]], dim=1))
+        gains = gains.t().reshape(2, -1, 1, 1, 1)
+        images = [
+            prealign(image, times[t], gains[side]).channels(self.config)
+            for side, (image, t) in enumerate(((low, 0), (high, 2)))
+        ]
+        if self.frames == 2:
+            batches, ev = [torch.cat(images)], [steps.reshape(-1, 1)]
+        else:
+            batches, ev = images, [steps[0].reshape(-1, 1), steps[1].reshape(-1, 1)]
+        pairs = []
+        for stem, merge, image, step in zip(self.pair_stems, self.merge, batches, ev, strict=True):
+            raw = stem(image)
+            selected = raw if self.select_pair is None else [self.select_pair(f, step) for f in raw]
+            pairs.append(merge.encode(raw, selected))
+        return pairs
+
+    def fuse(self, reference: Tensor, low: Tensor, exposure: Tensor, pair: list[PairFeatures]) -> Tensor:
+        """One reference frame with a pair's features; ``low`` only feeds the blend skip and the head."""
+        times, _ = relative_times(exposure)
+        seen = prealign(reference, times[1], None)
+        raw = self.reference_stem(seen.channels(self.config))
+        selected = raw if self.select is None else [self.select(f) for f in raw]
+        merged = [merge(raw[0], selected, p) for merge, p in zip(self.merge, pair, strict=True)]
+        if self.frames == 2:
+            n = reference.shape[0]
+            merged = [merged[0][:n], merged[0][n:]]
+        joined = torch.cat([merged[0], raw[0], merged[1]], dim=1)
+        features = self.restore(functional.relu(self.opening(joined)))
+        return self._finish(features, seen, low)
+
+    def _finish(self, features: Tensor, seen: Prealigned, low: Tensor) -> Tensor:
+        beside = [seen.gamma, seen.radiance]
+        if self.config.skip == "none":
+            return torch.sigmoid(self.head(features, beside))
+        if self.config.skip == "reference":
+            start = logit(seen.radiance)
+        else:
+            low_seen = prealign(low, torch.ones_like(low[:, :1, :1, :1]), None)
+            start = logit(blend(seen, low_seen, self.config.blend_ramp))
+            beside += [low_seen.gamma, low_seen.radiance, LOGIT_SCALE * start]
+        return torch.sigmoid(start + self.head(features, beside))
+
+    def freeze(self) -> Eafnet:
+        """Fold wavelets and bandpass filters into their convolutions, in place, for export."""
+        for module in self.modules():
+            if isinstance(module, FoldedConv) and module.frozen is None:
+                module.freeze()
+        return self.eval()

@@ -1,0 +1,142 @@
+"""How good a network is on brackets with ground truth, beside what needs no network.
+
+The validation set is rendered, always the same: one bracket of every held-out image (``data.VALIDATION``)
+at -2, 0, +2 EV with moving objects, parallax, noise and a clipped reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frames import Exposure, FloatImage
+from export.data import GAMMA, Sample, make_sample, split_images
+from export.metrics import mu_law, psnr_linear, psnr_mu
+from hw.simulator.motion import Motion
+from hw.simulator.radiance import load_radiance
+from hw.simulator.scene import Stage, make_world
+from hw.simulator.sensor import Sensor
+from hw.simulator.triples import render_triple, residual_homography
+
+if TYPE_CHECKING:
+    from export.eafnet.model import Eafnet
+
+Method = Callable[[Sample], FloatImage]
+"""A bracket to (H, W, 3) in [0, 1], 1.0 saturates the low exposure."""
+
+VALIDATION_SIZE = (480, 288)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over a set, in dB."""
+
+    psnr_mu: float
+    psnr_linear: float
+
+
+def validation_set(images: Path, size: tuple[int, int] = VALIDATION_SIZE) -> dict[str, Sample]:
+    """One bracket per held-out image of ``images``, by name; the same in every process."""
+    samples = {}
+    for number, path in enumerate(split_images(images)[1]):
+        rng = np.random.default_rng((7, number))
+        stage = Stage(
+            zoom=float(rng.uniform(1.0, 1.7)),
+            percentile=float(rng.choice((80, 90, 95))),
+            objects=4,
+            object_levels=(0.03, 2.5, 0.4, 1.2),
+        )
+        motion = Motion(object_px_s=float(rng.uniform(80, 300)), pan_px_s=float(rng.uniform(0, 60)))
+        world = make_world(load_radiance(path), *size, seed=number, stage=stage, motion=motion)
+        time_us = float(rng.uniform(2000, 6000))
+        exposures = (Exposure(time_us / 4), Exposure(time_us), Exposure(time_us * 4))
+        residual = residual_homography(rng, *size, 0.5, 0.3)
+        ages = (float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05)))
+        triple = render_triple(world, Sensor(), 5.0, *ages, exposures, number, 0.06, residual)
+        samples[path.stem] = make_sample(triple)
+    return samples
+
+
+def reference_only(sample: Sample) -> FloatImage:
+    """The reference exposure as it is."""
+    return sample.reference * sample.exposure[0]
+
+
+def radiance_merge(sample: Sample) -> FloatImage:
+    """Unaligned weighted merge (Debevec and Malik 1997 on linear data): triangle weights in the gamma domain.
+
+    A pixel that every exposure clips or crushes takes the exposure that is nearest to recording it.
+    """
+    total = np.zeros_like(sample.reference)
+    weights = np.zeros_like(sample.reference)
+    for image, light in zip((sample.low, sample.reference, sample.high), sample.exposure, strict=True):
+        bright = np.power(image, np.float32(1 / GAMMA))
+        weight = np.maximum(1.0 - np.abs(2.0 * bright - 1.0), 1e-3)
+        total += weight * image * (sample.exposure[0] / light)
+        weights += weight
+    merged: FloatImage = total / weights
+    return merged
+
+
+def blend_only(sample: Sample, ramp: tuple[float, float] = (0.85, 0.98)) -> FloatImage:
+    """The network's start: the reference, and the low exposure where the reference clips."""
+    brightest = np.power(sample.reference.max(axis=2, keepdims=True), np.float32(1 / GAMMA))
+    x = np.clip((brightest - ramp[0]) / (ramp[1] - ramp[0]), 0.0, 1.0)
+    w = x * x * (3.0 - 2.0 * x)
+    blended: FloatImage = (1.0 - w) * reference_only(sample) + w * sample.low
+    return blended
+
+
+BASELINES: dict[str, Method] = {
+    "reference": reference_only,
+    "merge": radiance_merge,
+    "blend": blend_only,
+}
+
+
+def network(net: Eafnet) -> Method:
+    """``net`` as a method; pads to its multiple with zeros, as the device does."""
+    import torch
+
+    def padded(image: FloatImage) -> torch.Tensor:
+        h, w = image.shape[:2]
+        m = net.config.multiple
+        grown = cv2.copyMakeBorder(image, 0, -h % m, 0, -w % m, cv2.BORDER_CONSTANT, value=0)
+        return torch.from_numpy(grown.transpose(2, 0, 1)[None].copy())
+
+    def fuse(sample: Sample) -> FloatImage:
+        h, w = sample.reference.shape[:2]
+        exposure = torch.from_numpy(sample.exposure[None].copy())
+        mean = torch.from_numpy(sample.mean[None].copy())
+        images = [padded(x) for x in (sample.low, sample.reference, sample.high)]
+        with torch.inference_mode():
+            out = net(*images, exposure, mean)
+        answer: FloatImage = out[0, :, :h, :w].permute(1, 2, 0).numpy()
+        return answer
+
+    return fuse
+
+
+def score(method: Method, samples: Iterable[Sample]) -> Score:
+    """Mean PSNR-mu and PSNR-L of ``method`` over ``samples``."""
+    pairs = [(method(s), s.truth) for s in samples]
+    return Score(
+        float(np.mean([psnr_mu(np.clip(a, 0, 1), b) for a, b in pairs])),
+        float(np.mean([psnr_linear(np.clip(a, 0, 1), b) for a, b in pairs])),
+    )
+
+
+def contact_sheet(methods: dict[str, Method], samples: Iterable[Sample]) -> NDArray[np.uint8]:
+    """One row per sample: each method's mu-law picture, then the truth. (H, W, 3) uint8 RGB."""
+    rows = []
+    for sample in samples:
+        pictures = [mu_law(np.clip(m(sample), 0, 1)) for m in methods.values()]
+        rows.append(np.hstack([*pictures, mu_law(sample.truth)]))
+    sheet: NDArray[np.uint8] = (np.vstack(rows) * 255 + 0.5).astype(np.uint8)
+    return sheet

@@ -1,0 +1,67 @@
+"""How good a fused frame or sequence is. numpy only; definitions and sources beside each.
+
+All images are (H, W, 3) linear, on the scale where 1.0 saturates the *low* exposure and clipped to [0, 1]
+there: what no exposure of the bracket recorded is not judged. Radiance in reference units gets there by
+``to_low_scale``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frames import FloatImage
+
+MU = 5000.0
+LUMINANCE = np.array((0.2126, 0.7152, 0.0722))
+"""Rec. 709 / BT.709-6, table 3."""
+
+
+def to_low_scale(radiance: FloatImage, exposure_low: float) -> FloatImage:
+    """Radiance in reference units -> [0, 1]; ``exposure_low`` is light of low over reference (0.25 at -2 EV)."""
+    return np.clip(radiance * np.float32(exposure_low), 0.0, 1.0)
+
+
+def mu_law(x: FloatImage) -> FloatImage:
+    """Tone curve of Kalantari and Ramamoorthi (SIGGRAPH 2017), mu = 5000: log(1 + mu x) / log(1 + mu)."""
+    compressed: FloatImage = (np.log1p(MU * x) / np.float32(math.log1p(MU))).astype(np.float32)
+    return compressed
+
+
+def psnr(a: FloatImage, b: FloatImage) -> float:
+    """Peak signal-to-noise ratio in dB, peak 1.0; infinite for equal images."""
+    error = float(np.mean(np.square(a.astype(np.float64) - b)))
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def psnr_mu(a: FloatImage, b: FloatImage) -> float:
+    """PSNR of the mu-law images: the paper's PSNR-mu."""
+    return psnr(mu_law(a), mu_law(b))
+
+
+def psnr_linear(a: FloatImage, b: FloatImage) -> float:
+    """PSNR of the linear images: the paper's PSNR-L."""
+    return psnr(a, b)
+
+
+def mean_luminance(image: FloatImage) -> float:
+    """Mean mu-law luminance of one frame, in [0, 1] of full scale."""
+    return float(np.mean(mu_law(image) @ LUMINANCE.astype(np.float32)))
+
+
+def lsd(luminances: Sequence[float], truth: Sequence[float] | None = None) -> float:
+    """Luminance standard deviation: flicker of a sequence, in parts of full scale of the mu-law domain.
+
+    ``luminances`` are ``mean_luminance`` per frame, time order. The deviation (over n) is that of the
+    sequence itself, the paper's measure for a steady scene; with ``truth`` that of the *difference* to the
+    truth's mean luminances, so that what the scene itself does is not counted.
+    """
+    values: NDArray[np.float64] = np.asarray(luminances, np.float64)
+    if truth is not None:
+        values = values - np.asarray(truth, np.float64)
+    if values.size == 0:
+        raise ValueError("lsd of no frames: give at least one mean luminance")
+    return float(np.std(values))

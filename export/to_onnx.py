@@ -1,0 +1,156 @@
+"""Write a trained EAFNet as one ONNX file that holds two graphs: encode_pair and fuse.
+
+Contract, version 1. Inputs ``low``, ``reference``, ``high``: float32 [1,3,H,W], linear sensor values in
+[0, 1], H and W multiples of ``twinhdr.multiple`` (zero padding at the bottom and right). ``exposure``:
+float32 [3], light of low, reference, high in a common unit. ``mean``: float32 [3], means of the unpadded
+gamma-domain (linear^(1/2.2)) low, reference, high over all pixels and channels. Output ``radiance``:
+float32 [1,3,H,W] in reference units.
+
+What depends on the pair alone passes through the tensors named in the metadata ``twinhdr.pair_cache``; cut
+there (``onnx.utils.Extractor``), the file falls into encode_pair (low, high, exposure, mean -> cache) and
+fuse (reference, exposure, cache, for the blend skip also low -> radiance).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from export.eafnet.model import Eafnet
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+CONTRACT = "1"
+OPSET = 17
+INPUTS = ("low", "reference", "high", "exposure", "mean")
+OUTPUT = "radiance"
+
+
+class Contract(nn.Module):
+    """``Eafnet`` behind the contract's inputs; answers radiance and the pair's tensors."""
+
+    def __init__(self, net: Eafnet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, low: Tensor, reference: Tensor, high: Tensor, exposure: Tensor, mean: Tensor
+    ) -> tuple[Tensor, ...]:
+        exposures = exposure.reshape(1, 3)
+        pair = self.net.encode_pair(low, high, exposures, mean.reshape(1, 3))
+        hdr = self.net.fuse(reference, low, exposures, pair)
+        radiance = hdr * (exposures[:, 1:2] / exposures[:, 0:1]).reshape(1, 1, 1, 1)
+        return (radiance, *(t for side in pair for t in side.tensors()))
+
+
+def cache_names(net: Eafnet) -> list[str]:
+    """Names of the tensors to keep per pair, in the order of ``PairFeatures.tensors``."""
+    names = []
+    for side in ("",) if net.frames == 2 else ("_low", "_high"):
+        for scale in range(1, net.scales + 1):
+            names += [f"pair_keys_{scale}{side}", f"pair_values_{scale}{side}"]
+        names.append(f"pair_guidance{side}")
+    return names
+
+
+def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
+    """``net`` (any state; it is copied and folded) as an ONNX model with contract metadata.
+
+    ``card`` says what the weights are in a few plain values; it goes into ``twinhdr.card`` as JSON.
+    """
+    config = net.config
+    copy = Eafnet(config)
+    copy.load_state_dict(net.state_dict())
+    copy.freeze()
+    side = 2 * config.multiple
+    images = [torch.rand(1, 3, side, side) for _ in range(3)]
+    example = (*images, torch.tensor([0.25, 1.0, 4.0]), torch.tensor([0.3, 0.5, 0.7]))
+    wrapped = Contract(copy).eval()
+    with torch.inference_mode():
+        count = len(wrapped(*example)) - 1
+    cache = cache_names(net)[:count]
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # The TorchScript exporter is the one that honours our symbolics; torch calls it legacy.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            wrapped,
+            example,
+            stream,
+            input_names=list(INPUTS),
+            output_names=[OUTPUT, *cache],
+            dynamic_axes={name: {2: "H", 3: "W"} for name in ("low", "reference", "high", OUTPUT)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(stream.getvalue())
+    _cut_points(model, cache)
+    _describe(model, net, cache, card or {})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _cut_points(model: ModelProto, cache: list[str]) -> None:
+    """Turn the cache outputs into inner tensors with shape information, which is what a cut needs."""
+    graph = model.graph
+    inner = [v for v in graph.output if v.name in cache]
+    for value in inner:
+        graph.output.remove(value)
+        rank = len(value.type.tensor_type.shape.dim)
+        shape: list[int | str | None] = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+        # The sizes seen while tracing belong to the example image.
+        keep = (0, 2, 3) if value.name.startswith(("pair_keys", "pair_values")) else (0, 1)
+        free: list[int | str | None] = [
+            shape[i] if i in keep else f"{value.name}_{i}" for i in range(rank)
+        ]
+        kept = [v for v in graph.value_info if v.name != value.name]
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+        graph.value_info.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, free))
+
+
+def _describe(model: ModelProto, net: Eafnet, cache: list[str], card: Mapping[str, Any]) -> None:
+    facts = {
+        "twinhdr.contract": CONTRACT,
+        "twinhdr.variant": net.config.name,
+        "twinhdr.multiple": str(net.config.multiple),
+        "twinhdr.pair_cache": ",".join(cache),
+        "twinhdr.skip": net.config.skip,
+        "twinhdr.config": json.dumps(net.config.to_dict()),
+        "twinhdr.card": json.dumps(dict(card)),
+    }
+    helper.set_model_props(model, facts)
+    model.producer_name = "twinhdr"
+    model.graph.name = f"eafnet-{net.config.name}"
+    model.doc_string = "EAFNet: one reference frame and a low/high pair to one HDR frame."
+
+
+def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
+    """Cut a model of ours at its pair cache: (encode_pair, fuse). Raises ValueError on a foreign model."""
+    facts = {p.key: p.value for p in model.metadata_props}
+    if facts.get("twinhdr.contract") != CONTRACT:
+        raise ValueError(f"not a twinhdr model of contract {CONTRACT}: metadata twinhdr.contract is missing or other")
+    cache = facts["twinhdr.pair_cache"].split(",")
+    extractor = onnx.utils.Extractor(model)
+    pair = extractor.extract_model(["low", "high", "exposure", "mean"], cache)
+    outside = ["reference", "exposure", *cache]
+    if facts.get("twinhdr.skip") == "blend":
+        outside.append("low")
+    return pair, extractor.extract_model(outside, [OUTPUT])
+
+
+def write(net: Eafnet, path: Path, card: Mapping[str, Any] | None = None) -> None:
+    """``build`` into ``path``, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(build(net, card).SerializeToString())
+    partial.replace(path)
