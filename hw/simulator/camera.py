@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge.frames import CameraName, Exposure, Frame, FrameStatus, Image
 from hw.camera import CameraError, CameraInfo, CameraLostError
-from hw.simulator.clock import NEVER_NS, SimulatedClock
+from hw.simulator.clock import SimulatedClock
 from hw.simulator.scene import View, World
 from hw.simulator.sensor import expose
 from hw.simulator.spec import CameraSpec, SimulatorSpec, check_exposures
@@ -24,6 +25,15 @@ from hw.simulator.timeline import (
     frame_times,
     used_exposure,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What the camera does next: gives ``frame``, loses one (None), or goes for good."""
+
+    due_ns: int
+    frame: Frame | None
+    gone: bool = False
 
 
 class SimulatedCamera:
@@ -42,7 +52,7 @@ class SimulatedCamera:
         self._lock = threading.Lock()
         self._cycles = [Cycle(0, self._spec.exposures)]
         self._seq = 0
-        self._ready: tuple[int, Frame | None] | None = None
+        self._coming: _Event | None = None
         self._lost = False
 
     @property
@@ -87,17 +97,19 @@ class SimulatedCamera:
         deadline_s = time.monotonic() + timeout_s
         if not self._clock.wait_for_start(self._name, timeout_s):
             return None
-        if self._ready is None:
-            self._ready = self._next()
-        due_ns, frame = self._ready
-        if not self._clock.wait_until(self._name, due_ns, deadline_s - time.monotonic()):
-            return None
-        self._ready = None
-        if frame is None:
-            self._lost = True
-            self._clock.leave(self._name)
-            self._raise_if_lost()
-        return frame
+        while True:
+            if self._coming is None:
+                self._coming = self._next()
+            event = self._coming
+            if not self._clock.wait_until(self._name, event.due_ns, deadline_s - time.monotonic()):
+                return None
+            self._coming = None
+            if event.gone:
+                self._lost = True
+                self._clock.leave(self._name)
+                self._raise_if_lost()
+            if event.frame is not None or time.monotonic() >= deadline_s:
+                return event.frame
 
     def _raise_if_lost(self) -> None:
         if self._lost:
@@ -106,24 +118,21 @@ class SimulatedCamera:
                 "its simulated fault asks; open a new rig"
             )
 
-    def _next(self) -> tuple[int, Frame | None]:
-        """Expose the next frame that reaches the host, and when; no frame where the camera goes before."""
+    def _next(self) -> _Event:
+        """Expose the next frame."""
+        with self._lock:
+            seq = self._seq
+            self._seq += 1
+            exposure = used_exposure(self._cycles, self._spec, self._rig.seed, self._name, seq)
+        times = frame_times(self._spec, self._rig.seed, self._name, seq, exposure)
         gone_s = self._spec.faults.gone_at_s
-        gone_ns = NEVER_NS if gone_s is None else round(gone_s * 1e9)
-        while True:
-            with self._lock:
-                seq = self._seq
-                self._seq += 1
-                exposure = used_exposure(self._cycles, self._spec, self._rig.seed, self._name, seq)
-            times = frame_times(self._spec, self._rig.seed, self._name, seq, exposure)
-            if times.arrival_ns >= gone_ns:
-                self._clock.announce(self._name, gone_ns)
-                return gone_ns, None
-            fate = frame_fate(self._spec, self._rig.seed, self._name, seq)
-            if fate is not Fate.LOST:
-                break
-        self._clock.announce(self._name, times.arrival_ns)
-        return times.arrival_ns, self._frame(seq, exposure, times, fate)
+        gone = gone_s is not None and times.arrival_ns >= gone_s * 1e9
+        due_ns = round(gone_s * 1e9) if gone_s is not None and gone else times.arrival_ns
+        self._clock.announce(self._name, due_ns)
+        fate = frame_fate(self._spec, self._rig.seed, self._name, seq)
+        if gone or fate is Fate.LOST:
+            return _Event(due_ns, None, gone)
+        return _Event(due_ns, self._frame(seq, exposure, times, fate))
 
     def _frame(self, seq: int, exposure: Exposure, times: FrameTimes, fate: Fate) -> Frame:
         sensor = self._spec.sensor

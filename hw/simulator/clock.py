@@ -10,9 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 
-NEVER_NS = 2**62
-"""Later than any frame."""
-
 
 class SimulatedClock:
     """Decides when a frame may be handed out. Thread-safe; times are true ns from the start edge.
