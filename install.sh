@@ -1,0 +1,399 @@
+#!/usr/bin/env bash
+# Installs twinhdr: to look at it (demo), to work on it (test), or as a device (root, no argument).
+# Every mode can be run again: what is done already is recognised and left alone.
+set -Eeuo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=${TWINHDR_ROOT:-}
+DISTRIBUTION_PYTHON=/usr/bin/python3
+PYTHONS="3.10 3.11 3.12"
+COVERAGE_FLOOR=85
+
+usage() {
+  cat <<TEXT
+Usage:
+  ./install.sh demo [ARGUMENTS]   make .venv in this folder and show the whole line on a simulated scene;
+                                  arguments go to "twinhdr demo"
+  ./install.sh test [ARGUMENTS]   make .venv and check everything: ruff, mypy, pytest with coverage;
+                                  arguments go to pytest, which then runs without the coverage floor
+  sudo ./install.sh               install the device: /opt/twinhdr, user twinhdr, /etc/twinhdr, systemd unit
+  ./install.sh --help             this text
+
+demo and test need no root. As root, test also installs the system packages that it would else do without.
+
+Environment:
+  TWINHDR_PYTHON=FILE   the Python to use (3.10, 3.11 or 3.12) instead of the one that would be found
+  TWINHDR_ROOT=FOLDER   install the device below FOLDER and leave the running system alone (needs no root)
+TEXT
+}
+
+say() { printf '==> %s\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+warn() { printf '    warning: %s\n' "$*" >&2; }
+
+die() {
+  printf 'install.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+is_root() { [[ $EUID -eq 0 ]]; }
+
+# --- what the machine must have ---------------------------------------------------------------------------
+
+check_machine() { # FOLDER MEGABYTES
+  [[ $(uname -s) == Linux ]] || die "this is $(uname -s); twinhdr needs Linux"
+  case $(uname -m) in
+    x86_64 | aarch64) ;;
+    *) die "this is $(uname -m); the libraries that twinhdr needs come for x86_64 and aarch64" ;;
+  esac
+  local folder=$1
+  while [[ ! -e $folder ]]; do folder=$(dirname "$folder"); done
+  [[ -w $folder ]] || die "$folder is not writable for $(id -un); run this as its owner"
+  local free_mb=$(($(df -Pk "$folder" | awk 'NR == 2 { print $4 }') / 1024))
+  ((free_mb >= $2)) || die "$folder has $free_mb MB free; this needs $2 MB"
+}
+
+apt_install() { # PACKAGE...: quietly; fails where there is no apt-get, no network or no such package
+  command -v apt-get >/dev/null || return 1
+  local get=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  "${get[@]}" install -y --no-install-recommends "$@" >/dev/null 2>&1 && return
+  "${get[@]}" update >/dev/null 2>&1 || true
+  "${get[@]}" install -y --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+# --- Python -----------------------------------------------------------------------------------------------
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+right_version() {
+  local version
+  version=$(version_of "$1")
+  [[ -n $version && " $PYTHONS " == *" $version "* ]]
+}
+
+makes_environments() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+# Sets PYTHON. The distribution's own comes first: python3-gi (GigE cameras) and JetPack's TensorRT and
+# jetson-utils are built for it and for no other.
+choose_python() {
+  local candidate usable=()
+  local candidates=("$DISTRIBUTION_PYTHON" python3.12 python3.11 python3.10 python3)
+  if [[ -n ${TWINHDR_PYTHON:-} ]]; then
+    right_version "$TWINHDR_PYTHON" || die "TWINHDR_PYTHON=$TWINHDR_PYTHON is not a Python of $PYTHONS"
+    candidates=("$TWINHDR_PYTHON")
+  fi
+  for candidate in "${candidates[@]}"; do
+    right_version "$candidate" || continue
+    usable+=("$candidate")
+    if ! makes_environments "$candidate" && [[ $candidate == "$DISTRIBUTION_PYTHON" ]] && is_root; then
+      say "installing python3-venv: $candidate cannot make virtual environments yet"
+      apt_install python3-venv || warn "apt-get could not install python3-venv"
+    fi
+    if makes_environments "$candidate"; then
+      PYTHON=$candidate
+      return
+    fi
+  done
+  [[ ${#usable[@]} -gt 0 ]] || die "no Python of $PYTHONS here; on Debian and Ubuntu: sudo apt-get install python3 python3-venv"
+  die "${usable[0]} cannot make virtual environments; run: sudo apt-get install python$(version_of "${usable[0]}")-venv"
+}
+
+# --- virtual environments ---------------------------------------------------------------------------------
+
+# False for one that was cut while it was made, that was moved or copied, or whose Python is gone.
+is_sound() { # VENV
+  grep -qsF "$1/bin/python" "$1/bin/pip" && right_version "$1/bin/python" && "$1/bin/python" -c 'import pip' 2>/dev/null
+}
+
+make_environment() { # VENV
+  if is_sound "$1"; then return; fi
+  choose_python
+  [[ ! -e $1 ]] || note "$1 is broken or was moved here; making it again"
+  say "making the virtual environment $1 with $PYTHON ($(version_of "$PYTHON"))"
+  rm -rf "$1"
+  local options=()
+  [[ $PYTHON != "$DISTRIBUTION_PYTHON" ]] || options=(--system-site-packages)
+  "$PYTHON" -m venv "${options[@]}" "$1"
+}
+
+pip_install() { # VENV ARGUMENTS...
+  local venv=$1
+  shift
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+
+fingerprint() { # VENV EXTRAS: changes when pip would have something to do
+  { "$1/bin/python" -VV && echo "$2" && cat "$HERE/pyproject.toml"; } | sha256sum | cut -d' ' -f1
+}
+
+# Editable. A stamp for each set of extras saves the second run from pip, and from the network.
+install_clone() { # VENV EXTRAS ("" or "dev" or "dev,export")
+  local venv=$1 extras=$2 stamp
+  stamp=$venv/.installed${extras:+-${extras/,/-}}
+  if [[ -f $stamp && $(<"$stamp") == "$(fingerprint "$venv" "$extras")" ]]; then
+    note "$venv is up to date"
+    return
+  fi
+  say "installing twinhdr${extras:+ with the parts for $extras} into $venv (minutes the first time)"
+  rm -f "$venv"/.installed*
+  pip_install "$venv" --editable "$HERE${extras:+[$extras]}"
+  fingerprint "$venv" "" >"$venv/.installed"
+  fingerprint "$venv" "$extras" >"$stamp"
+}
+
+# --- PyTorch: for the tests of the export package only ------------------------------------------------------
+
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+has_torch() { # VENV VERSION
+  "$1/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != sys.argv[1])' "$2" 2>/dev/null
+}
+
+answers() { # VENV URL
+  "$1/bin/python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5)' "$2" >/dev/null 2>&1
+}
+
+install_torch() { # VENV; false if it cannot be had
+  local venv=$1 version
+  version=$(sed -nE 's/.*"torch==([0-9.]+)".*/\1/p' "$HERE/pyproject.toml")
+  if has_torch "$venv" "$version"; then return; fi
+  say "installing PyTorch $version for the tests of the export package"
+  # On x86_64 the package of PyPI brings gigabytes of CUDA that the tests have no use for.
+  if [[ $(uname -m) == x86_64 ]] && answers "$venv" "$TORCH_CPU_INDEX/torch/"; then
+    pip_install "$venv" --index-url "$TORCH_CPU_INDEX" "torch==$version" && return
+  fi
+  pip_install "$venv" "torch==$version"
+}
+
+# --- demo -------------------------------------------------------------------------------------------------
+
+run_demo() {
+  check_machine "$HERE" 1500
+  make_environment "$HERE/.venv"
+  install_clone "$HERE/.venv" ""
+  [[ " $* " == *" --out"* ]] || set -- --out "$HERE/demo" "$@"
+  say "running twinhdr demo $*"
+  exec "$HERE/.venv/bin/twinhdr" demo "$@"
+}
+
+# --- test -------------------------------------------------------------------------------------------------
+
+# command, its Debian package, what is not tested without it
+TEST_TOOLS=(
+  "ffprobe|ffmpeg|what other players see in the video files"
+  "chromium|chromium|the live page in a browser"
+  "chromedriver|chromium-driver|the live page in a browser"
+  "systemd-analyze|systemd|the sandbox of the systemd unit"
+  "shellcheck|shellcheck|the style of install.sh"
+)
+
+offer_test_tools() {
+  local row tool package loss missing=()
+  for row in "${TEST_TOOLS[@]}"; do
+    IFS='|' read -r tool package loss <<<"$row"
+    command -v "$tool" >/dev/null || missing+=("$row")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  for row in "${missing[@]}"; do
+    IFS='|' read -r tool package loss <<<"$row"
+    if is_root; then
+      say "installing the system package $package, to test $loss"
+      apt_install "$package" && continue
+      warn "apt-get could not install it"
+    fi
+    note "not tested, because $tool is missing (package $package): $loss"
+  done
+}
+
+run_tests() {
+  local venv=$HERE/.venv
+  local python=$venv/bin/python
+  check_machine "$HERE" 3000
+  offer_test_tools
+  make_environment "$venv"
+  cd "$HERE"
+  if install_torch "$venv"; then
+    install_clone "$venv" dev,export
+    local packages=()
+  else
+    warn "no PyTorch, so the tests and the types of the export package are left out"
+    install_clone "$venv" dev
+    local packages=(-p edge -p hw)
+  fi
+  say "ruff: lint and format"
+  "$python" -m ruff check .
+  "$python" -m ruff format --check .
+  say "mypy --strict"
+  "$python" -m mypy "${packages[@]}"
+  say "pytest, with the line coverage of edge/ and hw/"
+  [[ $# -gt 0 ]] || set -- --cov-report=term:skip-covered --cov-fail-under="$COVERAGE_FLOOR"
+  exec "$python" -m pytest --cov=edge --cov=hw "$@"
+}
+
+# --- device -----------------------------------------------------------------------------------------------
+
+# The version, and eight digits of the content: two states of the code are never the same release.
+release_name() {
+  local version content
+  version=$(sed -nE '0,/^version = "(.+)"/s//\1/p' "$HERE/pyproject.toml")
+  content=$(cd "$HERE" && find edge export hw pyproject.toml -type f ! -path '*/__pycache__/*' -print0 |
+    LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
+  echo "$version-$content"
+}
+
+make_user() {
+  if [[ -n $ROOT ]]; then
+    note "left out below $ROOT: the user twinhdr"
+    return
+  fi
+  if ! getent passwd twinhdr >/dev/null; then
+    say "adding the system user twinhdr"
+    useradd --system --user-group --home-dir /var/lib/twinhdr --no-create-home --shell /usr/sbin/nologin twinhdr
+  fi
+  local group
+  for group in video dialout; do # cameras; trigger board
+    if getent group "$group" >/dev/null && ! id -nG twinhdr | grep -qw "$group"; then
+      note "adding twinhdr to the group $group"
+      usermod --append --groups "$group" twinhdr
+    fi
+  done
+}
+
+# Built where it will run, because a virtual environment cannot be moved. The mark "complete" comes last, so
+# a release that was cut is made again and never switched to.
+build_release() { # FOLDER
+  local folder=$1 source
+  if [[ -e $folder/complete ]] && is_sound "$folder/venv"; then
+    note "release ${folder##*/} is already there"
+    return
+  fi
+  say "building release ${folder##*/} in $folder (minutes)"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  make_environment "$folder/venv"
+  source=$(mktemp -d) # setuptools writes beside what it builds; the clone stays as it is
+  cp -r "$HERE"/{edge,export,hw,pyproject.toml,README.md,LICENSE} "$source"
+  pip_install "$folder/venv" "$source"
+  rm -rf "$source"
+  "$folder/venv/bin/twinhdr" --help >/dev/null || die "release ${folder##*/} does not start; the current one stays"
+  touch "$folder/complete"
+}
+
+switch_to() { # RELEASE; atomic, and relative so that it holds below TWINHDR_ROOT
+  local base=$ROOT/opt/twinhdr
+  if [[ $(readlink "$base/current" || true) == "releases/$1" ]]; then return; fi
+  say "switching $base/current to releases/$1"
+  ln -sfn "releases/$1" "$base/current.new"
+  mv -T "$base/current.new" "$base/current"
+  CHANGED=yes
+}
+
+put() { # FILE TARGET: a file that belongs to us; sets CHANGED
+  if cmp -s "$1" "$2"; then return; fi
+  say "writing $2"
+  install -D -m 644 "$1" "$2"
+  CHANGED=yes
+}
+
+put_once() { # FILE TARGET: a file that belongs to the person who edits it
+  if [[ -e $2 ]]; then return; fi
+  say "writing $2"
+  install -D -m 644 "$1" "$2"
+}
+
+make_folders() {
+  install -d -m 755 "$ROOT/etc/twinhdr" "$ROOT/etc/twinhdr/conf.d"
+  if [[ -n $ROOT ]]; then
+    install -d -m 750 "$ROOT/var/lib/twinhdr"
+  else
+    install -d -m 750 -o twinhdr -g twinhdr /var/lib/twinhdr
+  fi
+}
+
+apply_sysctl() {
+  [[ -z $ROOT ]] || return 0
+  sysctl -q -p /etc/sysctl.d/60-twinhdr.conf 2>/dev/null ||
+    warn "the socket buffers of /etc/sysctl.d/60-twinhdr.conf could not be set now; they are set at the next boot"
+}
+
+enable_unit() {
+  if ! command -v systemctl >/dev/null; then
+    warn "left out: there is no systemctl, so nothing starts twinhdr at boot"
+    return
+  fi
+  systemctl --quiet --root="${ROOT:-/}" enable twinhdr.service
+  if [[ -n $ROOT || ! -d /run/systemd/system ]]; then
+    note "left out: systemd does not run here; twinhdr.service is enabled and starts when this system boots"
+    return
+  fi
+  [[ -n $CHANGED ]] || return 0
+  systemctl daemon-reload
+  if systemctl --quiet is-active twinhdr.service; then
+    say "restarting twinhdr.service, which was running"
+    systemctl restart twinhdr.service
+  else
+    note "twinhdr.service is enabled and starts at the next boot; now: systemctl start twinhdr"
+  fi
+}
+
+run_doctor() {
+  if [[ -n $ROOT ]]; then
+    note "left out below $ROOT: twinhdr doctor, which looks at the running system"
+    return
+  fi
+  say "twinhdr doctor, as the user of the service"
+  runuser -u twinhdr -- /opt/twinhdr/current/venv/bin/twinhdr doctor ||
+    warn "the doctor has found something to repair; see above"
+}
+
+install_device() {
+  local release base=$ROOT/opt/twinhdr
+  CHANGED=""
+  umask 022
+  [[ -z $ROOT || $ROOT == /* ]] || die "TWINHDR_ROOT=$ROOT: give the whole path"
+  release=$(release_name)
+  check_machine "$base" 2000
+  say "installing twinhdr $release as a device into ${ROOT:-/}"
+  make_user
+  make_folders
+  build_release "$base/releases/$release"
+  put_once "$HERE/systemd/config.yaml" "$ROOT/etc/twinhdr/config.yaml"
+  put "$HERE/systemd/60-twinhdr.conf" "$ROOT/etc/sysctl.d/60-twinhdr.conf"
+  put "$HERE/systemd/twinhdr.service" "$ROOT/etc/systemd/system/twinhdr.service"
+  switch_to "$release"
+  apply_sysctl
+  enable_unit
+  run_doctor
+  say "twinhdr $release is installed"
+  note "configuration: $ROOT/etc/twinhdr/config.yaml; recordings: $ROOT/var/lib/twinhdr/sessions"
+}
+
+# ----------------------------------------------------------------------------------------------------------
+
+main() {
+  # Nothing of the caller's Python may leak in: packages found in ~/.local would be missing on the device.
+  unset PYTHONPATH PYTHONHOME
+  export PYTHONNOUSERSITE=1
+  trap 'warn "stopped: the step above failed; run the same command again once it can go through"' ERR
+  local mode=${1:-}
+  [[ $# -eq 0 ]] || shift
+  case $mode in
+    demo) run_demo "$@" ;;
+    test) run_tests "$@" ;;
+    -h | --help) usage ;;
+    "")
+      if ! is_root && [[ -z $ROOT ]]; then
+        usage >&2
+        exit 2
+      fi
+      install_device
+      ;;
+    *)
+      printf 'install.sh: "%s" is none of its modes\n\n' "$mode" >&2
+      usage >&2
+      exit 2
+      ;;
+  esac
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main "$@"; fi
