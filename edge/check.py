@@ -1,0 +1,48 @@
+"""``twinhdr check``: the effective configuration and where each value was set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge.config import MAIN_FILE, LoadedConfig, load
+from edge.config_file import Plain
+from edge.config_texts import unit_of
+
+
+def print_config(path: Path | None, console: Console, *, main_file: Path = MAIN_FILE) -> int:
+    """Validate all layers and show the result as a table, values set by hand in bold. Returns 0.
+
+    Raises ConfigError with all faults.
+    """
+    loaded = load(path, main_file=main_file)
+    console.print(_table(loaded))
+    hand_made = sum(not origin.is_default for origin in loaded.origins.values())
+    console.print(f"The configuration is valid: {len(loaded.values)} keys, {hand_made} set by hand.")
+    for file in loaded.files:
+        console.print(f"  read {file}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _table(loaded: LoadedConfig) -> Table:
+    table = Table("key", "value", "unit", "set in")
+    section = ""
+    for key, value in loaded.values.items():
+        if key.split(".")[0] != section:
+            section = key.split(".")[0]
+            table.add_section()
+        origin = loaded.origins[key]
+        where = "default" if origin.is_default else f"{origin.file}:{origin.line}"
+        style = "dim" if origin.is_default else "bold"
+        table.add_row(
+            Text(key, style), Text(_as_yaml(value), style), unit_of(key.split(".")) or "", Text(where)
+        )
+    return table
+
+
+def _as_yaml(value: Plain) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,298 @@
+"""The command ``twinhdr``.
+
+Every command imports what it runs when it runs, so that ``--help`` needs neither OpenCV nor ONNX Runtime.
+A ``TwinhdrError`` ends as its text on standard error and its exit code; any other exception is a bug and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edge.errors import TwinhdrError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edge.config_schema import Config
+
+
+class _Group(TyperGroup):
+    """Turns the errors a person can repair into one text and an exit code, for every command alike."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TwinhdrError as error:
+            typer.echo(f"twinhdr: {error}" if "\n" not in str(error) else str(error), err=True)
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help costs half the time and its examples can be copied
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class ModelName(str, enum.Enum):
+    """The shipped networks, small to large."""
+
+    S = "s"
+    M = "m"
+    L = "l"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Read this file (and conf.d/*.yaml beside it) instead of /etc/twinhdr/config.yaml.",
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"twinhdr {version('twinhdr')}")
+        except PackageNotFoundError:
+            typer.echo("twinhdr (run from its source folder, not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _twinhdr(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Two cameras and one computer: a stable HDR video camera.
+
+    The reference camera films a constant exposure, the secondary one alternates a low and a high exposure,
+    and EAFNet fuses each reference frame with one low/high pair into an HDR frame.
+
+    \b
+    First steps:
+      twinhdr doctor                   is everything here?
+      twinhdr demo                     ten seconds of HDR video of a simulated scene
+      twinhdr run --config my.yaml     record
+    """
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            "--duration", metavar="SECONDS", min=0.1, help="End after so much video; default: never."
+        ),
+    ] = None,
+    session: Annotated[
+        Path | None,
+        typer.Option("--session", metavar="DIR", help="Record into this new folder, not below store.root."),
+    ] = None,
+) -> None:
+    """Record: cameras, fusion, HDR video, live page. Ctrl-C ends it with all files closed.
+
+    \b
+    Example:
+      twinhdr run --config my.yaml --duration 60 --session ./first
+    """
+    settings = _config(config)
+    _log_to_stderr(settings.log.level)
+    from edge.run import run_daemon
+
+    raise typer.Exit(run_daemon(settings, duration, session))
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Validate the configuration and show where each value is set.
+
+    Faults are listed one a line, with file, line, allowed range and what to do; the exit code is then 78.
+
+    \b
+    Example:
+      twinhdr check --config my.yaml
+    """
+    from edge.check import print_config
+
+    raise typer.Exit(print_config(config, _console()))
+
+
+@app.command()
+def fuse(
+    low: Annotated[Path, typer.Option("--low", metavar="FILE", help="The darkest exposure.")],
+    reference: Annotated[Path, typer.Option("--reference", metavar="FILE", help="The medium exposure.")],
+    high: Annotated[Path, typer.Option("--high", metavar="FILE", help="The brightest exposure.")],
+    ev: Annotated[
+        tuple[float, float, float],
+        typer.Option("--ev", metavar="LOW REF HIGH", help="Their exposures in EV (stops), rising: -2 0 2."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.exr", help="Scene-linear 32-bit float EXR to write.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", metavar="s|m|l|FILE.onnx", help="A shipped network or an ONNX file.")
+    ] = "s",
+    preview: Annotated[
+        Path | None, typer.Option("--preview", metavar="FILE.png", help="Also write a tone-mapped picture.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, max=256, help="0: one per core.")] = 0,
+) -> None:
+    """Fuse three still exposures into one HDR image.
+
+    They show one view and have one size, which the result has too; any size will do. PNG, TIFF (8 or 16 bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that exposure's
+    own linear sensor values, where 1.0 is saturation; more is clipped. In the result 1.0 is what saturates
+    the reference exposure.
+
+    \b
+    Example:
+      twinhdr fuse --low a.png --reference b.png --high c.png --ev -2 0 2 --out hdr.exr
+    """
+    from edge.still_command import StillJob, run_still
+
+    run_still(StillJob(low, reference, high, ev, out, model, preview, threads), _console(stderr=True))
+
+
+@app.command()
+def refuse(
+    session: Annotated[Path, typer.Argument(metavar="SESSION", help="Folder of a recording with masters.")],
+    model: Annotated[ModelName, typer.Option("--model", help="The network to fuse with.")] = ModelName.L,
+) -> None:
+    """Fuse a recording again, every frame with the full network.
+
+    \b
+    Example:
+      twinhdr refuse ./first --model l
+    """
+    from edge.refuse import refuse_session
+
+    raise typer.Exit(refuse_session(session, model.value, _console()))
+
+
+@app.command()
+def info(
+    session: Annotated[Path, typer.Argument(metavar="SESSION", help="Folder of a recording.")],
+) -> None:
+    """Report on a recording and make a picture of it.
+
+    Frames, drops by cause, ages of the low and high frames, rungs of the ladder, flicker.
+
+    \b
+    Example:
+      twinhdr info ./first
+    """
+    from edge.info import print_info
+
+    raise typer.Exit(print_info(session, _console()))
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Look at all that twinhdr needs here and say what to do.
+
+    The exit code is 1 when something fails, 0 otherwise.
+
+    \b
+    Example:
+      twinhdr doctor
+    """
+    from edge.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(config, as_json, _console()))
+
+
+@app.command()
+def bench(
+    config: ConfigOption = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000, help="Frames to measure.")] = 90,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Measure what the line costs on one core, by stage.
+
+    Network, encoder and simulated cameras are left out.
+
+    \b
+    Example:
+      twinhdr bench --frames 90
+    """
+    settings = _config(config)
+    from edge.bench import run_bench
+
+    raise typer.Exit(run_bench(settings, frames, as_json, _console()))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    scene: Annotated[
+        str, typer.Option("--scene", metavar="NAME|FILE.exr", help="workshop, garden, square or an EXR.")
+    ] = "workshop",
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.5, max=3600, help="Length of the video.")
+    ] = 10.0,
+    model: Annotated[str, typer.Option("--model", metavar="s|m|l|FILE.onnx", help="The network.")] = "s",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the live page.")] = 8080,
+) -> None:
+    """Run the whole line on a simulated scene and judge it.
+
+    Records, refuses the recording offline, compares both with the ground truth of the simulation, and says
+    where the video, the recording, the picture and the figures are.
+
+    \b
+    Example:
+      twinhdr demo --out demo --seconds 10
+    """
+    _log_to_stderr("warning")
+    from edge.demo import DemoPlan, run_demo
+
+    raise typer.Exit(run_demo(DemoPlan(out, scene, seconds, model, port), _console()))
+
+
+def _config(path: Path | None) -> Config:
+    from edge.config import load_config
+
+    return load_config(path)
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _log_to_stderr(level: str) -> None:
+    # journald stamps each line itself and sets JOURNAL_STREAM (systemd.exec(5))
+    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format=f"{stamp}%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def main() -> None:
+    """Entry point of the command ``twinhdr``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

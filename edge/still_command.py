@@ -1,0 +1,62 @@
+"""``twinhdr fuse``: files in, files out, a progress bar in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from edge.engines import open_engine
+from edge.imageio import check_output, write_exr, write_png
+from edge.sdr import apply_curve, meter
+from edge.still import Evs, StillError, doubts, fuse_still, read_bracket, relative_light
+
+
+@dataclass(frozen=True, slots=True)
+class StillJob:
+    """What ``twinhdr fuse`` was asked for."""
+
+    low: Path
+    reference: Path
+    high: Path
+    ev: Evs
+    out: Path
+    model: str
+    preview: Path | None = None
+    threads: int = 0
+
+
+def run_still(job: StillJob, console: Console) -> None:
+    """Do ``job``; doubts and progress go to ``console``. Raises TwinhdrError, if possible before the work."""
+    relative_light(job.ev)
+    check_output(job.out, ".exr")
+    if job.preview is not None:
+        check_output(job.preview, ".png")
+    try:
+        _fuse(job, console)
+    except MemoryError:
+        raise StillError(
+            f"{job.reference}: not enough memory for three exposures of this size; "
+            "close other programs or scale the images down"
+        ) from None
+
+
+def _fuse(job: StillJob, console: Console) -> None:
+    engine = open_engine(job.model, job.threads)
+    bracket = read_bracket(job.low, job.reference, job.high)
+    for doubt in doubts(bracket):
+        console.print(f"warning: {doubt}", style="yellow", markup=False, soft_wrap=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"fusing with {engine.name}", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        radiance = fuse_still(bracket.low, bracket.reference, bracket.high, job.ev, engine, progress=progress)
+    ev = " ".join(f"{value:g}" for value in job.ev)
+    write_exr(job.out, radiance, f"fused by {engine.name} from exposures at EV {ev}")
+    if job.preview is not None:
+        write_png(job.preview, apply_curve(radiance, meter(radiance)))
+    console.print(f"wrote {job.out}", markup=False, highlight=False, soft_wrap=True)
