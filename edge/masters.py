@@ -13,8 +13,7 @@ A cluster closes every 0.5 s and reaches the kernel at once: a killed process co
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,12 +29,7 @@ from edge.sink import DiskSync, Sink
 TICKS_PER_S = 1000
 """Matroska counts milliseconds; the sidecar has the exact times."""
 QUADRANTS, PLAIN = "quadrants", "plain"
-_BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _DEPTHS = (8, 10, 12, 14, 16)
-
-
-class DamagedVideoError(Exception):
-    """A video, or one frame of it, cannot be decoded. The text says what the decoder said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,106 +170,20 @@ def to_quadrants(mosaic: Image) -> Image:
     return out
 
 
-def from_quadrants(image: Image) -> Image:
-    """The inverse of ``to_quadrants``."""
-    height, width = image.shape
-    out = np.empty_like(image)
-    for row in (0, 1):
-        for column in (0, 1):
-            quadrant = image[row * height // 2 :, column * width // 2 :][: height // 2, : width // 2]
-            out[row::2, column::2] = quadrant
-    return out
-
-
 def fill(frame: Any, image: Image) -> None:
     """Copy (H, W) or (H, W, 3) RGB counts into a frame of one of the stored formats."""
     if frame.format.name == "bgr0":
-        rows = _rows(frame.planes[0], np.uint8, image.shape[0], 4)
+        rows = rows_of(frame.planes[0], np.uint8, image.shape[0], 4)
         rows[:, : image.shape[1], :3] = image[..., ::-1]
         rows[:, : image.shape[1], 3] = 0
         return
     planes = (image,) if image.ndim == 2 else (image[..., 1], image[..., 2], image[..., 0])
     dtype = np.uint8 if frame.format.name == "gray" else np.uint16
     for plane, values in zip(frame.planes, planes, strict=True):
-        _rows(plane, dtype, values.shape[0])[:, : values.shape[1]] = values
+        rows_of(plane, dtype, values.shape[0])[:, : values.shape[1]] = values
 
 
-def extract(frame: Any) -> Image:
-    """(H, W) or (H, W, 3) RGB counts of a decoded frame, uint8 or uint16, in memory of their own.
-
-    Raises DamagedVideoError for a pixel format that no master has.
-    """
-    name, height, width = frame.format.name, frame.height, frame.width
-    if name == "bgr0":
-        return np.array(_rows(frame.planes[0], np.uint8, height, 4)[:, :width, 2::-1])
-    if name.startswith("gray"):
-        dtype = np.uint8 if name == "gray" else np.uint16
-        return np.array(_rows(frame.planes[0], dtype, height)[:, :width])
-    if name.startswith("gbrp"):
-        dtype = np.uint8 if name == "gbrp" else np.uint16
-        green, blue, red = (_rows(plane, dtype, height)[:, :width] for plane in frame.planes[:3])
-        return np.stack([red, green, blue], axis=-1)
-    if name in ("rgb24", "bgr24", "rgb48le"):
-        return np.asarray(frame.to_ndarray(format="rgb48le" if name == "rgb48le" else "rgb24"))
-    raise DamagedVideoError(f"pixel format {name} is none of gray, bgr0, gbrp, rgb24, bgr24, rgb48le")
-
-
-def read_master(path: Path) -> Iterator[tuple[int, int, Image | DamagedVideoError]]:
-    """(index, pts in ns, image) of each frame in order, one in memory at a time.
-
-    In place of a frame that cannot be decoded there is the error, and reading goes on; where the file itself
-    cannot be opened or breaks off in an unreadable way, DamagedVideoError is raised.
-    """
-    import av
-
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise DamagedVideoError("its codec is unknown")
-            layout = container.metadata.get("LAYOUT")
-            for index, packet in enumerate(p for p in container.demux(stream) if p.size):
-                pts_ns = int((packet.pts or 0) * stream.time_base * 1_000_000_000)
-                yield index, pts_ns, _decode(packet, layout)
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise DamagedVideoError(str(error)) from error
-
-
-def _decode(packet: Any, layout: str | None) -> Image | DamagedVideoError:
-    import av
-
-    try:
-        if layout is not None and not intact(bytes(packet)):
-            return DamagedVideoError("a checksum is wrong: the file was changed or the disk is failing")
-        frames = packet.decode()
-        if len(frames) != 1:
-            return DamagedVideoError(f"{len(frames)} images in one packet")
-        image = extract(frames[0])
-        return from_quadrants(image) if layout == QUADRANTS else image
-    except av.FFmpegError as error:
-        return DamagedVideoError(str(error))
-    except DamagedVideoError as error:
-        return error
-
-
-def intact(packet: bytes) -> bool:
-    """Whether every slice of an FFV1 version 3 frame has the CRC that it was written with.
-
-    FFmpeg's decoder notes a wrong CRC in its log and hands out the damaged picture. Slices are found from the
-    end: each closes with its size (3 bytes), an error byte and a CRC-32 of generator 0x04C11DB7, most
-    significant bit first, which makes the CRC of the whole slice 0 (RFC 9043, 4.9). zlib has the same CRC
-    with the bits of each byte in the other order and with inverted start and end.
-    """
-    end = len(packet)
-    while end >= 8:
-        start = end - 8 - int.from_bytes(packet[end - 8 : end - 5], "big")
-        if start < 0 or zlib.crc32(packet[start:end].translate(_BITS_REVERSED), 0xFFFFFFFF) != 0xFFFFFFFF:
-            return False
-        end = start
-    return end == 0
-
-
-def _rows(plane: Any, dtype: type[np.uint8 | np.uint16], height: int, channels: int = 1) -> NDArray[Any]:
+def rows_of(plane: Any, dtype: type[np.uint8 | np.uint16], height: int, channels: int = 1) -> NDArray[Any]:
     """A plane as (height, padded width[, channels]), writable, without a copy."""
     values = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)[:height]
     return values if channels == 1 else values.reshape(height, -1, channels)

@@ -1,73 +1,45 @@
-"""A recording on disk, written and read back: see docs/session.md for the format."""
+"""A recording on disk, written and read back. docs/session.md describes the format.
+
+Reading tolerates everything that a crash leaves behind: a line cut in half, a video without its end, files
+that are missing, frames that only the sidecar or only the video knows. ``Session.problems`` tells each skip.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from edge.errors import EX_DATAERR, TwinhdrError
-from edge.frames import CameraName, Exposure, Frame, Rung
-from edge.sidecar import SidecarWriter
-from hw.camera import CameraInfo
+from edge.errors import EX_CANTCREAT
+from edge.frames import CameraName, Frame
+from edge.session_format import (
+    FrameRecord,
+    HdrRecord,
+    SessionHeader,
+    header_from_json,
+    header_to_json,
+    validated,
+)
+from edge.sidecar import FILE_NAME, SessionError, SidecarWriter
 
+__all__ = ["FrameRecord", "HdrRecord", "Record", "Session", "SessionError", "SessionHeader", "SessionWriter"]
 
-class SessionError(TwinhdrError):
-    """A recording cannot be read or written. The text names file, line, cause and what to do next."""
-
-    exit_code = EX_DATAERR
-
-
-@dataclass(frozen=True)
-class SessionHeader:
-    """``session.json``. Mappings hold plain JSON values. ``started_utc`` is for people, never for logic."""
-
-    session_id: str
-    started_utc: str
-    software: str
-    cameras: Mapping[CameraName, CameraInfo]
-    exposures: Mapping[CameraName, tuple[Exposure, ...]]
-    transfer: Literal["linear", "gamma22", "srgb"] = "linear"
-    colour: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Mapping[str, Any] | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    simulator: Mapping[str, Any] | None = None
+HEADER_NAME = "session.json"
+REFUSED = "refused"
+MAX_LINE = 1 << 20
+_MAX_HEADER = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class FrameRecord:
-    """One raw frame as the sidecar tells it."""
+class SessionWriteError(SessionError):
+    """A session cannot be made where it was asked for."""
 
-    camera: CameraName
-    seq: int
-    t_device_ns: int
-    t_ns: int
-    t_host_ns: int
-    exposure: Exposure
-    status: str
-    file: str | None
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class HdrRecord:
-    """One fused frame as the sidecar tells it."""
-
-    seq: int
-    t_ns: int
-    rung: Rung
-    model: str
-    low_seq: int | None
-    high_seq: int | None
-    low_age_ns: int | None
-    high_age_ns: int | None
-    file: str | None
-    index: int
-    mean_luminance: float
-    mean_mu: float
-    peak_nits: float | None
-    average_nits: float | None
+    exit_code = EX_CANTCREAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,68 +52,210 @@ class Record:
 
 
 class SessionWriter:
-    """Makes the folder and its header; the sidecar is ``writer.sidecar``, video writers get ``writer.path``."""
+    """Makes folder and header. Records go to ``sidecar``, video writers get ``path`` as their folder."""
 
-    path: Path
-    sidecar: SidecarWriter
-
-    @classmethod
-    def create(cls, path: Path, header: SessionHeader, *, sync: bool = True) -> SessionWriter:
-        """A new session; ``path`` must not exist or be empty. Raises SessionError."""
-        raise NotImplementedError
+    def __init__(self, path: Path, sidecar: SidecarWriter) -> None:
+        self.path = path
+        self.sidecar = sidecar
 
     @classmethod
-    def refused(cls, session: Path, model: str, *, sync: bool = True) -> SessionWriter:
+    def create(cls, path: Path, header: SessionHeader, *, sync_s: float | None = 1.0) -> SessionWriter:
+        """A new session; ``path`` must not exist or be an empty folder. Raises SessionError."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise SessionWriteError(f"{path}: the folder is not empty; name a new one")
+            _write_whole(path / HEADER_NAME, header_to_json(header))
+        except OSError as error:
+            raise SessionWriteError(
+                f"{path}: no session can be made here: {error.strerror}; choose another folder"
+            ) from error
+        return cls(path, SidecarWriter(path / FILE_NAME, sync_s=sync_s))
+
+    @classmethod
+    def refused(cls, session: Path, model: str, *, sync_s: float | None = 1.0) -> SessionWriter:
         """``session/refused/<model>``, emptied first if it is there: where ``refuse`` writes."""
-        raise NotImplementedError
+        path = _refused_folder(session, model)
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise SessionWriteError(
+                f"{path}: cannot be written: {error.strerror}; make the session writable or copy it"
+            ) from error
+        return cls(path, SidecarWriter(path / FILE_NAME, sync_s=sync_s))
 
 
 class Session:
     """A recording, read as a stream. ``problems`` grows while reading: each skip is told there once."""
 
-    path: Path
-    header: SessionHeader
-    problems: list[str]
+    def __init__(self, path: Path, header: SessionHeader, lines: Path) -> None:
+        self.path = path
+        self.header = header
+        self.problems: list[str] = []
+        self._stored = header.cameras
+        self._lines = lines
+        if header.transfer != "linear":
+            linear = {
+                name: replace(info, bit_depth=16, black_level=0, white_level=65535)
+                for name, info in header.cameras.items()
+            }
+            self.header = replace(header, cameras=linear)
 
     @classmethod
     def open(cls, path: Path) -> Session:
         """Read the header. Raises SessionError when there is no readable session."""
-        raise NotImplementedError
+        file = path / HEADER_NAME
+        try:
+            if file.stat().st_size > _MAX_HEADER:
+                raise SessionError(f"{file}: larger than 64 MiB; this is not a session header")
+            header = header_from_json(file.read_bytes())
+        except OSError as error:
+            raise SessionError(
+                f"{file}: cannot be read: {error.strerror}; name the folder of a recorded session"
+            ) from None
+        except ValueError as error:
+            raise SessionError(f"{file}: {error}; correct it as docs/session.md describes") from None
+        return cls(path, header, path / FILE_NAME)
 
     @property
     def clean(self) -> bool:
-        """Whether the recording ended as it should."""
-        raise NotImplementedError
+        """Whether the recording ended as it should: its last line is ``end``."""
+        with contextlib.suppress(OSError), self._lines.open("rb") as file:
+            file.seek(-min(self._lines.stat().st_size, 4096), os.SEEK_END)
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+            return _parse(last) is not None and json.loads(last).get("kind") == "end"
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """Where the sidecar and the fused video lie: ``path``, or a folder in it for refused output."""
+        return self._lines.parent
 
     @property
     def origin_ns(self) -> int:
-        """The session's zero of time on the reference clock."""
-        raise NotImplementedError
+        """The session's zero of time on the reference clock: video times count from here."""
+        for record in self.records("start"):
+            origin = record.fields.get("origin_ns")
+            if isinstance(origin, int):
+                return origin
+        return next((record.t_ns for record in self.frame_records("reference")), 0)
 
     def records(self, *kinds: str) -> Iterator[Record]:
         """The sidecar's lines in order, of these kinds or all. Bad lines go to ``problems``."""
-        raise NotImplementedError
+        try:
+            with self._lines.open("rb") as file:
+                yield from self._parsed(file, frozenset(kinds))
+        except OSError as error:
+            self._report(f"{self._lines}: cannot be read: {error.strerror}; only the video files are left")
 
     def frame_records(self, camera: CameraName) -> Iterator[FrameRecord]:
-        """The validated lines of one camera."""
-        raise NotImplementedError
+        """The valid lines of one camera, in order."""
+        return self._valid(FrameRecord, camera)
 
     def hdr_records(self) -> Iterator[HdrRecord]:
-        """The validated lines of the fused video."""
-        raise NotImplementedError
+        """The valid lines of the fused video, in order."""
+        return self._valid(HdrRecord, "hdr")
 
     def stamped(self, camera: CameraName) -> Iterator[tuple[Frame, int]]:
         """Frames with their time on the reference clock in ns, decoded one by one, in order."""
-        raise NotImplementedError
+        from edge.session_frames import FrameReader  # video decoding, which ``info`` can do without
+
+        reader = FrameReader(self.path, self.header, self._stored[camera], self.origin_ns, self._report)
+        return reader.read(self.frame_records(camera))
 
     def frames(self, camera: CameraName) -> Iterator[Frame]:
-        """Frames of one camera in order, never more than a few in memory."""
-        raise NotImplementedError
+        """Frames of one camera in order, one in memory at a time."""
+        return (frame for frame, _ in self.stamped(camera))
+
+    def check_videos(self) -> int:
+        """Frames that stand in the fused video; what its lines promise beyond that goes to ``problems``."""
+        from edge.video_read import DamagedVideoError, count_frames
+
+        promised: dict[str, int] = {}
+        for record in self.hdr_records():
+            if record.file is not None:
+                promised[record.file] = max(promised.get(record.file, 0), record.index + 1)
+        total = 0
+        for file, expected in promised.items():
+            try:
+                found = count_frames(self.folder / file)
+            except DamagedVideoError as error:
+                self._report(f"{file}: the video cannot be read: {error}; {expected} frames are lost")
+                continue
+            total += found
+            if found < expected:
+                self._report(f"{file}: {expected - found} of {expected} frames were lost when it broke off")
+        return total
 
     def refused_models(self) -> list[str]:
         """Models this session was refused with."""
-        raise NotImplementedError
+        return sorted(path.parent.name for path in (self.path / REFUSED).glob(f"*/{FILE_NAME}"))
 
     def refused(self, model: str) -> Session:
-        """The refused output as a session of its own: this header, its own lines and files."""
-        raise NotImplementedError
+        """The refused output: this header, the lines and fused video of ``refused/<model>``."""
+        folder = _refused_folder(self.path, model)
+        if not (folder / FILE_NAME).is_file():
+            done = ", ".join(self.refused_models()) or "none"
+            raise SessionError(f"{folder}: was not refused with {model}; there is {done}; run twinhdr refuse")
+        return Session(self.path, replace(self.header, cameras=self._stored), folder / FILE_NAME)
+
+    def _parsed(self, file: Any, kinds: frozenset[str]) -> Iterator[Record]:
+        number = 0
+        while raw := file.readline(MAX_LINE):
+            number += 1
+            record = _parse(raw)
+            if record is not None:
+                kind = record["kind"]
+                if not kinds or kind in kinds:
+                    yield Record(number, kind, record)
+                continue
+            whole = raw.endswith(b"\n")
+            if not raw.strip():
+                continue
+            while not whole and (rest := file.readline(MAX_LINE)):
+                whole = rest.endswith(b"\n")
+            what = "not a record, skipped" if whole else "cut off where the recording broke off"
+            self._report(f"{self._lines}:{number}: {what}")
+
+    def _valid(self, model: type[Any], kind: str) -> Iterator[Any]:
+        for record in self.records(kind):
+            try:
+                yield validated(model, record.fields)
+            except ValueError as error:
+                self._report(f"{self._lines}:{record.line}: {error}; the line is skipped")
+
+    def _report(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    """A line as a record, None where it is none."""
+    try:
+        record = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
+
+
+def _refused_folder(session: Path, model: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", model):
+        raise SessionError(f"{model!r} cannot name a folder; use letters, digits, dot, dash and underscore")
+    return session / REFUSED / model
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """The file appears complete or not at all, and stays after a power cut."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,64 +1,120 @@
-"""Radiance back from an HDR video, for pictures and checks: the inverse of ``edge.tonemap`` up to 10 bits."""
+"""Video files read back, by a reader that expects them to be torn: masters, and the fused video.
+
+A file that a killed process left behind simply ends earlier. Anything else that is wrong becomes a
+``DamagedVideoError``, per frame where the rest of the file can still be read.
+"""
 
 from __future__ import annotations
 
-import av
-import av.error
-import cv2
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
-from edge import colour
-from edge.errors import TwinhdrError
-from edge.frames import FloatImage
-from edge.session import HdrRecord, Session
-from edge.session_config import session_config
+from edge.frames import Image
+from edge.masters import QUADRANTS, rows_of
+
+_BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class VideoReadError(TwinhdrError):
-    """A frame of a video cannot be read back. The text names the file and the frame."""
+class DamagedVideoError(Exception):
+    """A video, or one frame of it, cannot be decoded. The text says what the decoder said."""
 
 
-def read_radiance(session: Session, record: HdrRecord) -> FloatImage:
-    """(H, W, 3) float32 radiance in reference units of one recorded frame. Raises VideoReadError."""
-    if record.file is None:
-        raise VideoReadError(f"{session.path}: frame {record.seq} was fused but not stored")
-    path = session.path / record.file
+def extract(frame: Any) -> Image:
+    """(H, W) or (H, W, 3) RGB counts of a decoded frame, uint8 or uint16, in memory of their own.
+
+    Raises DamagedVideoError for a pixel format that no master has.
+    """
+    name, height, width = frame.format.name, frame.height, frame.width
+    if name == "bgr0":
+        return np.array(rows_of(frame.planes[0], np.uint8, height, 4)[:, :width, 2::-1])
+    if name.startswith("gray"):
+        dtype = np.uint8 if name == "gray" else np.uint16
+        return np.array(rows_of(frame.planes[0], dtype, height)[:, :width])
+    if name.startswith("gbrp"):
+        dtype = np.uint8 if name == "gbrp" else np.uint16
+        green, blue, red = (rows_of(plane, dtype, height)[:, :width] for plane in frame.planes[:3])
+        return np.stack([red, green, blue], axis=-1)
+    if name in ("rgb24", "bgr24", "rgb48le"):
+        return np.asarray(frame.to_ndarray(format="rgb48le" if name == "rgb48le" else "rgb24"))
+    raise DamagedVideoError(f"pixel format {name} is none of gray, bgr0, gbrp, rgb24, bgr24, rgb48le")
+
+
+def read_master(path: Path) -> Iterator[tuple[int, int, Image | DamagedVideoError]]:
+    """(index, pts in ns, image) of each frame in order, one in memory at a time.
+
+    In place of a frame that cannot be decoded there is the error, and reading goes on; where the file itself
+    cannot be opened or breaks off in an unreadable way, DamagedVideoError is raised.
+    """
+    import av
+
     try:
-        with av.open(str(path)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index == record.index:
-                    planes = frame.to_ndarray(format="yuv444p10le")
-                    hdr = session_config(session.header.config, session.path).hdr
-                    if hdr.transfer == "pq":
-                        return _from_pq(planes, hdr.reference_white_nits)
-                    return _from_hlg(planes, hdr.reference_white_nits, hdr.peak_nits)
-    except (av.error.FFmpegError, OSError) as error:
-        raise VideoReadError(f"{path}: cannot be decoded ({error})") from error
-    raise VideoReadError(f"{path}: has no frame {record.index}; the file was cut off")
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DamagedVideoError("its codec is unknown")
+            layout = container.metadata.get("LAYOUT")
+            for index, packet in enumerate(p for p in container.demux(stream) if p.size):
+                pts_ns = int((packet.pts or 0) * stream.time_base * 1_000_000_000)
+                yield index, pts_ns, _decode(packet, layout)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise DamagedVideoError(str(error)) from error
 
 
-def _signal(planes: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """(3, H, W) limited-range 10-bit Y'CbCr to (H, W, 3) R'G'B' in [0, 1]."""
-    ycbcr = np.moveaxis(planes.astype(np.float64), 0, -1)
-    ycbcr[..., 0] = (ycbcr[..., 0] - 64.0) / 876.0
-    ycbcr[..., 1:] = (ycbcr[..., 1:] - 512.0) / 896.0
-    rgb: NDArray[np.float64] = cv2.transform(ycbcr, np.linalg.inv(colour.bt2020_ycbcr()))
-    return np.clip(rgb, 0.0, 1.0)
+def _decode(packet: Any, layout: str | None) -> Image | DamagedVideoError:
+    import av
+
+    try:
+        if layout is not None and not intact(bytes(packet)):
+            return DamagedVideoError("a checksum is wrong: the file was changed or the disk is failing")
+        frames = packet.decode()
+        if len(frames) != 1:
+            return DamagedVideoError(f"{len(frames)} images in one packet")
+        image = extract(frames[0])
+        return from_quadrants(image) if layout == QUADRANTS else image
+    except av.FFmpegError as error:
+        return DamagedVideoError(str(error))
+    except DamagedVideoError as error:
+        return error
 
 
-def _to_709(light: NDArray[np.float64]) -> FloatImage:
-    rgb: NDArray[np.float64] = cv2.transform(light, np.linalg.inv(colour.rec709_to_bt2020()))
-    return np.maximum(rgb, 0.0).astype(np.float32)
+def intact(packet: bytes) -> bool:
+    """Whether every slice of an FFV1 version 3 frame has the CRC that it was written with.
+
+    FFmpeg's decoder notes a wrong CRC in its log and hands out the damaged picture. Slices are found from the
+    end: each closes with its size (3 bytes), an error byte and a CRC-32 of generator 0x04C11DB7, most
+    significant bit first, which makes the CRC of the whole slice 0 (RFC 9043, 4.9). zlib has the same CRC
+    with the bits of each byte in the other order and with inverted start and end.
+    """
+    end = len(packet)
+    while end >= 8:
+        start = end - 8 - int.from_bytes(packet[end - 8 : end - 5], "big")
+        if start < 0 or zlib.crc32(packet[start:end].translate(_BITS_REVERSED), 0xFFFFFFFF) != 0xFFFFFFFF:
+            return False
+        end = start
+    return end == 0
 
 
-def _from_pq(planes: NDArray[np.uint16], white_nits: float) -> FloatImage:
-    return _to_709(colour.nits_from_pq(_signal(planes)) / white_nits)
+def from_quadrants(image: Image) -> Image:
+    """The inverse of ``to_quadrants``."""
+    height, width = image.shape
+    out = np.empty_like(image)
+    for row in (0, 1):
+        for column in (0, 1):
+            quadrant = image[row * height // 2 :, column * width // 2 :][: height // 2, : width // 2]
+            out[row::2, column::2] = quadrant
+    return out
 
 
-def _from_hlg(planes: NDArray[np.uint16], white_nits: float, peak_nits: float) -> FloatImage:
-    """BT.2100 table 5: the inverse of the HLG OETF."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    signal = _signal(planes)
-    scene = np.where(signal <= 0.5, signal**2 / 3.0, (np.exp((signal - c) / a) + b) / 12.0)
-    return _to_709(scene / colour.hlg_scene_of_white(white_nits, peak_nits))
+def count_frames(path: Path) -> int:
+    """Frames that stand in a video file, without decoding them. Raises DamagedVideoError."""
+    import av
+
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise DamagedVideoError(str(error)) from error
