@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from edge.config import MAIN_FILE, LoadedConfig, load
 from edge.config_file import Plain
-from edge.config_texts import unit_of
 
 
 def print_config(path: Path | None, console: Console, *, main_file: Path = MAIN_FILE) -> int:
@@ -29,17 +29,21 @@ def print_config(path: Path | None, console: Console, *, main_file: Path = MAIN_
 
 
 def _table(loaded: LoadedConfig) -> Table:
-    table = Table("key", "value", "unit", "set in")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("key", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("set in", overflow="fold")
     section = ""
-    for key, value in loaded.values.items():
-        if key.split(".")[0] != section:
-            section = key.split(".")[0]
-            table.add_section()
-        origin = loaded.origins[key]
+    for path, value in loaded.values.items():
+        top, _, key = path.partition(".")
+        if key and top != section:
+            table.add_row(Text(top), "", "")
+        section = top
+        origin = loaded.origins[path]
         where = "default" if origin.is_default else f"{origin.file}:{origin.line}"
         style = "dim" if origin.is_default else "bold"
         table.add_row(
-            Text(key, style), Text(_as_yaml(value), style), unit_of(key.split(".")) or "", Text(where)
+            Text(f"  {key}" if key else top, style), Text(_as_yaml(value), style), Text(where, style)
         )
     return table
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edge.errors import TwinhdrError
+from edge.errors import ConfigError, TwinhdrError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except TwinhdrError as error:
-            typer.echo(f"twinhdr: {error}" if "\n" not in str(error) else str(error), err=True)
+            prefix = "" if isinstance(error, ConfigError) else "twinhdr: "  # its lines begin with the file
+            typer.echo(f"{prefix}{error}", err=True)
             raise typer.Exit(error.exit_code) from None
 
 
@@ -158,9 +159,10 @@ def fuse(
 ) -> None:
     """Fuse three still exposures into one HDR image.
 
-    They show one view and have one size, which the result has too; any size will do. PNG, TIFF (8 or 16 bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that exposure's
-    own linear sensor values, where 1.0 is saturation; more is clipped. In the result 1.0 is what saturates
-    the reference exposure.
+    They show one view and have one size, which the result has too; any size will do. PNG, TIFF (8 or 16
+    bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that exposure's own linear sensor
+    values, where 1.0 is saturation; more is clipped. In the result 1.0 is what saturates the reference
+    exposure.
 
     \b
     Example:
