@@ -73,19 +73,19 @@ def merge_unaligned(
 ) -> FloatImage:
     """The weighted average of Debevec and Malik 1997 (eq. 6) on linear images, without regard to motion.
 
-    Hat weight on each exposure, times its light; where no exposure has weight the low one is used if the
-    reference is bright and the high one if it is dark. Same arguments and result as the other rungs.
+    Each exposure weighs its light times a hat that ends below clipping, where noise would otherwise vote; the
+    low exposure keeps its weight at the top of the range and the high one at the bottom, where nothing else
+    is left. Same arguments and result as the other rungs.
     """
     total = np.zeros(reference.shape, np.float32)
-    weights = np.zeros(reference.shape, np.float32)
-    for image, gain in zip((low, reference, high), light, strict=True):
-        hat = np.minimum(image, 1.0 - image) * np.float32(gain)
+    weights = np.full(reference.shape, 1e-6, np.float32)
+    for place, (image, gain) in enumerate(zip((low, reference, high), light, strict=True)):
+        rising = np.float32(0.5) if place == 2 else image
+        falling = np.float32(0.5) if place == 0 else np.maximum(CLIP_END - image, 0.0)
+        hat = np.minimum(rising, falling) * np.float32(gain)
         total += hat * image * np.float32(light[1] / gain)
         weights += hat
-    fallback = np.where(
-        reference > 0.5, low * np.float32(light[1] / light[0]), high * np.float32(light[1] / light[2])
-    )
-    merged: FloatImage = np.where(weights > 1e-6, total / np.maximum(weights, 1e-6), fallback)
+    merged: FloatImage = total / weights
     return merged
 
 
