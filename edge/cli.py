@@ -7,7 +7,6 @@ keeps its traceback.
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import sys
@@ -45,14 +44,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-class ModelName(str, enum.Enum):
-    """The shipped networks, small to large."""
-
-    S = "s"
-    M = "m"
-    L = "l"
 
 
 ConfigOption = Annotated[
@@ -176,17 +167,19 @@ def fuse(
 @app.command()
 def refuse(
     session: Annotated[Path, typer.Argument(metavar="SESSION", help="Folder of a recording with masters.")],
-    model: Annotated[ModelName, typer.Option("--model", help="The network to fuse with.")] = ModelName.L,
+    model: Annotated[
+        str, typer.Option("--model", metavar="s|m|l|FILE.onnx", help="The network to fuse with.")
+    ] = "s",
 ) -> None:
-    """Fuse a recording again, every frame with the full network.
+    """Fuse a recording again, offline, every frame with the network.
 
     \b
     Example:
-      twinhdr refuse ./first --model l
+      twinhdr refuse ./first --model s
     """
     from edge.refuse import refuse_session
 
-    raise typer.Exit(refuse_session(session, model.value, _console()))
+    raise typer.Exit(refuse_session(session, model, _console()))
 
 
 @app.command()
