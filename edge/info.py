@@ -18,7 +18,7 @@ from edge.imageio import write_png
 from edge.panel import labelled_row
 from edge.sdr import SdrPreview
 from edge.session import HdrRecord, Session
-from edge.video_read import read_radiance
+from edge.hdr_read import read_radiance
 
 PICTURE = "picture.png"
 PICTURE_WIDTH = 720
