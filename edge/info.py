@@ -150,5 +150,6 @@ def _spread(ages_ns: Iterable[int | None]) -> tuple[float, float] | None:
 def _flicker(hdr: Sequence[HdrRecord]) -> float:
     gauge = FlickerGauge()
     for record in hdr:
-        gauge = gauge.step(record.mean_mu)
+        if record.mean_mu is not None:
+            gauge = gauge.step(record.mean_mu)
     return gauge.level
