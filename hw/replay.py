@@ -135,3 +135,4 @@ class ReplayCamera:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._frames = iter(())  # lets go of the open video
