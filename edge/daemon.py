@@ -69,6 +69,7 @@ class Daemon:
         self._parts = parts
         self._duration_ns = None if duration_s is None else round(duration_s * 1e9)
         self.stopping = threading.Event()
+        self._hurrying = threading.Event()
         self._crew = Crew(self.stopping, parts.reporter.health)
         report = parts.reporter
         self._watch = Stopwatch(
@@ -109,6 +110,11 @@ class Daemon:
             self._end()
         if self._crew.failure is not None:
             raise self._crew.failure
+
+    def stop(self) -> None:
+        """Ask for the end, soon: what waits for fusion goes on the merge. Safe in a signal handler."""
+        self._hurrying.set()
+        self.stopping.set()
 
     def _end(self) -> None:
         """Stop filming, let every stage finish what it holds, in the order of the way of a frame."""
@@ -238,7 +244,7 @@ class Daemon:
             self._hand_on(fused)
 
     def _fuse_one(self, item: Stamped) -> None:
-        if self.stopping.is_set():
+        if self._hurrying.is_set():
             self._line.hurry()
         for fused in self._line.add(item, item.frame.t_host_ns, len(self._frames)):
             self._hand_on(fused)

@@ -20,10 +20,11 @@ class Fusion:
     problems: tuple[str, ...]
 
 
-def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float | None) -> Fusion:
+def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float, can_wait: bool) -> Fusion:
     """Engines and plan for images of this size. A network that cannot be opened costs its rung, not the run.
 
-    ``period_ns``: the reference frame period; None where there is no deadline, then nothing is measured.
+    ``period_ns`` is the reference frame period. A source that ``can_wait`` is fused on the best rung that
+    would keep up with it, and stays there: it has no deadline of its own to miss.
     """
     engines: dict[Rung, Engine] = {}
     problems = []
@@ -35,7 +36,9 @@ def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float
         except EngineError as error:
             problems.append(str(error))
     allowed = tuple(rung for rung in config.rungs if rung >= Rung.MERGE or rung in engines)
-    if period_ns is None:
-        return Fusion(engines, LadderPlan(allowed, {}, None), tuple(problems))
     probed = {rung: probe_engine(engine, height, width) * 1e9 for rung, engine in engines.items()}
-    return Fusion(engines, LadderPlan(allowed, probed, config.deadline_share * period_ns), tuple(problems))
+    budget_ns = config.deadline_share * period_ns
+    if can_wait:
+        fast = tuple(rung for rung in allowed if probed.get(rung, 0.0) <= budget_ns)
+        return Fusion(engines, LadderPlan(fast, probed, None), tuple(problems))
+    return Fusion(engines, LadderPlan(allowed, probed, budget_ns), tuple(problems))

@@ -19,6 +19,7 @@ MIN_EV_STEP = 0.3
 """A secondary frame closer than this to the reference exposure is neither low nor high."""
 MAX_PAIRS = 8
 MAX_PENDING = 64
+MAX_EARLY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Pairer:
         self._pending: deque[tuple[Stamped, int]] = deque()
         self._pairs: deque[Pair] = deque(maxlen=MAX_PAIRS)
         self._single: Stamped | None = None
+        self._early: deque[Stamped] = deque(maxlen=MAX_EARLY)
         self._reference_exposure: Exposure | None = None
 
     def __len__(self) -> int:
@@ -112,19 +114,23 @@ class Pairer:
         if item.frame.camera == "reference":
             self._reference_exposure = item.frame.exposure
             self._pending.append((item, now_ns))
+            # A short low exposure arrives before the reference frame it started with.
+            while self._early:
+                self._match(self._early.popleft(), item.frame.exposure)
             return None
         if self._reference_exposure is None:
-            return "before_reference"
-        low = is_low(item.frame.exposure, self._reference_exposure)
+            self._early.append(item)
+            return None
+        return self._match(item, self._reference_exposure)
+
+    def _match(self, item: Stamped, reference: Exposure) -> str | None:
+        low = is_low(item.frame.exposure, reference)
         if low is None:
             return "exposure_near_reference"
-        return self._match(item, low)
-
-    def _match(self, item: Stamped, low: bool) -> str | None:
         single, self._single = self._single, item
-        if single is None or self._reference_exposure is None:
+        if single is None:
             return None
-        if is_low(single.frame.exposure, self._reference_exposure) == low:
+        if is_low(single.frame.exposure, reference) == low:
             return "no_partner"  # its neighbour was lost; the newer frame waits instead
         self._single = None
         self._pairs.append(Pair(item, single) if low else Pair(single, item))
@@ -149,4 +155,17 @@ class Pairer:
         return out
 
     def _group(self, reference: Stamped) -> Group:
-        return make_group(reference, nearest_pair(reference.t_ns, self._pairs), self._max_age_ns)
+        pairs = [*self._pairs, *self._unfinished()]
+        return make_group(reference, nearest_pair(reference.t_ns, pairs), self._max_age_ns)
+
+    def _unfinished(self) -> list[Pair]:
+        """The newest frame whose partner is still to come, with the last frame of the other kind.
+
+        It serves reference frames that cannot wait, and the last ones of a recording.
+        """
+        if self._single is None or not self._pairs or self._reference_exposure is None:
+            return []
+        last = self._pairs[-1]
+        if is_low(self._single.frame.exposure, self._reference_exposure):
+            return [Pair(self._single, last.high)]
+        return [Pair(last.low, self._single)]

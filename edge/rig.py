@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edge.config_schema import Config, Pace
+from edge.config_schema import Config
 from edge.develop import IDENTITY, DevelopSettings
 from edge.errors import TwinhdrError
 from edge.frames import Exposure
@@ -68,22 +67,12 @@ def develop_settings(config: Config, info: CameraInfo) -> DevelopSettings:
     )
 
 
-def _real_pace(pace: Pace) -> float | None:
-    """Source seconds per real second: "auto" never runs faster than real time, "max" never waits."""
-    match pace:
-        case "auto":
-            return 1.0
-        case "max":
-            return None
-        case number:
-            return float(number)
-
-
 def _simulated(config: Config) -> OpenRig:
+    from hw.rig import pace_factor, simulator_spec
     from hw.simulator.rig import SimulatedRig
 
     spec = simulator_spec(config)
-    rig = SimulatedRig(spec, _real_pace(config.simulator.pace))
+    rig = SimulatedRig(spec, pace_factor(config.simulator.pace))
     rows = tuple((float(a), float(b), float(c)) for a, b, c in rig.true_homography())
     return OpenRig(
         rig,
@@ -96,49 +85,10 @@ def _simulated(config: Config) -> OpenRig:
     )
 
 
-def simulator_spec(config: Config) -> Any:
-    """The ``hw.simulator.spec.SimulatorSpec`` that the configuration describes."""
-    from hw.simulator.sensor import Sensor
-    from hw.simulator.spec import CameraSpec, DeviceClock, Faults, SimulatorSpec
-
-    rig, simulator, faults = config.rig, config.simulator, config.simulator.faults
-    silent = faults.silent_after_s
-    sensor = Sensor(bit_depth=rig.bit_depth)
-    secondary_faults = Faults(
-        lost_share=faults.lost_frame_share,
-        late_exposure_share=faults.late_exposure_share,
-        silences=() if silent is None else ((silent, float("1e9")),),
-    )
-    return SimulatorSpec(
-        scene=_scene(simulator.scene),
-        width=rig.width,
-        height=rig.height,
-        seed=simulator.seed,
-        reference=CameraSpec(
-            1e6 / rig.reference.fps,
-            (rig.reference.exposure,),
-            sensor,
-            DeviceClock(7_310_000_000, 12.0),
-            faults=Faults(lost_share=faults.lost_frame_share),
-        ),
-        secondary=CameraSpec(
-            1e6 / rig.secondary.fps,
-            (rig.low, rig.high),
-            sensor,
-            DeviceClock(91_450_000_000, faults.secondary_clock_drift_ppm, faults.secondary_clock_ratio),
-            faults=secondary_faults,
-        ),
-    )
-
-
-def _scene(scene: str) -> str:
-    path = Path(scene)
-    return str(path.absolute()) if path.suffix else scene
-
-
 def _replayed(config: Config) -> OpenRig:
     from edge.session import Session
     from hw.replay import ReplayRig
+    from hw.rig import pace_factor
 
     if config.replay.session is None:
         raise RigError("replay.session is not set; name the folder of a recorded session")
@@ -152,7 +102,7 @@ def _replayed(config: Config) -> OpenRig:
         else identity(info.width, info.height)
     )
     return OpenRig(
-        ReplayRig(session, pace=_real_pace(config.replay.pace)),
+        ReplayRig(session, pace=pace_factor(config.replay.pace)),
         f"recording {config.replay.session.name}",
         can_wait=isinstance(config.replay.pace, str),
         calibration=calibration,

@@ -41,7 +41,11 @@ def run_daemon(config: Config, duration_s: float | None, session_dir: Path | Non
     with _page(config, health, hub):
         log.info("measuring what the networks cost on this machine")
         fusion = open_fusion(
-            config.fuse, width=info.width, height=info.height, period_ns=info.frame_period_us * 1e3
+            config.fuse,
+            width=info.width,
+            height=info.height,
+            period_ns=info.frame_period_us * 1e3,
+            can_wait=opened.can_wait,
         )
         folder = session_dir or config.store.root / session_name(_utc_now())
         session = SessionWriter.create(folder, session_header(config, opened, folder.name))
@@ -140,7 +144,7 @@ def _signals(daemon: Daemon) -> Iterator[None]:
     """SIGINT and SIGTERM ask the daemon to end."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        daemon.stopping.set()
+        daemon.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,12 +1,12 @@
-"""From configuration to cameras: the one place that knows every kind of rig."""
+"""What the configuration says of the simulated rig, in the simulator's own words."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.camera import Rig
-from hw.simulator.spec import CameraSpec, DeviceClock, Faults, Geometry, SimulatorSpec
+from hw.simulator.spec import CameraSpec, DeviceClock, Faults, SimulatorSpec
 
 if TYPE_CHECKING:
     from edge.config_schema import Config
@@ -14,29 +14,18 @@ if TYPE_CHECKING:
 FOREVER_S = 1e9
 
 
-def open_rig(config: Config) -> Rig:
-    """The rig that ``rig.source`` names. Raises TwinhdrError where its scene or session cannot be used."""
-    if config.rig.source == "replay":
-        from hw.replay import ReplayRig
-
-        assert config.replay.session is not None, "the configuration was validated"
-        return ReplayRig(config.replay.session, pace=pace_factor(config.replay.pace))
-    from hw.simulator.rig import SimulatedRig
-
-    return SimulatedRig(simulator_spec(config), pace=pace_factor(config.simulator.pace))
-
-
 def pace_factor(pace: float | str) -> float | None:
-    """Scene seconds per real second; None for "max" and "auto", where only the reader sets the pace."""
-    return None if isinstance(pace, str) else float(pace)
+    """Scene seconds per real second; None for "max", where only the reader sets the pace.
+
+    "auto" is never faster than real time; it differs from 1 in that the line makes the cameras wait.
+    """
+    if isinstance(pace, str):
+        return 1.0 if pace == "auto" else None
+    return float(pace)
 
 
 def simulator_spec(config: Config) -> SimulatorSpec:
-    """The simulated rig that ``config`` asks for.
-
-    Without a calibration file the configuration says that the views already agree, so the simulated cameras
-    are rectified; with one they are as badly mounted as real ones.
-    """
+    """The simulated rig that ``config`` asks for; its cameras are as badly mounted as real ones."""
     rig, faults = config.rig, config.simulator.faults
     base = SimulatorSpec()
     lost = Faults(lost_share=faults.lost_frame_share)
@@ -57,11 +46,16 @@ def simulator_spec(config: Config) -> SimulatorSpec:
         1e6 / rig.secondary.fps, (rig.low, rig.high), sensor, clock, faults=secondary_faults
     )
     return SimulatorSpec(
-        scene=config.simulator.scene,
+        scene=_scene(config.simulator.scene),
         width=rig.width,
         height=rig.height,
         seed=config.simulator.seed,
         reference=reference,
         secondary=secondary,
-        geometry=Geometry(rectified=config.calibration.file is None),
     )
+
+
+def _scene(scene: str) -> str:
+    """A session remembers the scene: a path must not depend on the folder it was started in."""
+    path = Path(scene)
+    return str(path.absolute()) if path.suffix else scene

@@ -11,8 +11,7 @@ import yaml
 
 import edge
 from edge.config_schema import Config
-from hw.rig import open_rig, pace_factor, simulator_spec
-from hw.simulator.rig import SimulatedRig
+from hw.rig import pace_factor, simulator_spec
 
 
 def config(**changes: Any) -> Config:
@@ -27,13 +26,12 @@ def config(**changes: Any) -> Config:
     return Config.model_validate_json(json.dumps(data))
 
 
-def test_default_configuration_opens_a_simulated_rig() -> None:
+def test_configuration_reaches_the_cameras() -> None:
     """Otherwise nothing runs out of the box."""
-    rig = open_rig(config(rig__width=96, rig__height=64))
-    assert isinstance(rig, SimulatedRig)
-    assert rig.reference.info.width == 96
-    assert rig.reference.info.frame_period_us == pytest.approx(1e6 / 30)
-    assert [e.exposure_us for e in rig.spec.secondary.exposures] == [2_000.0, 32_000.0]
+    spec = simulator_spec(config(rig__width=96, rig__height=64))
+    assert (spec.width, spec.height) == (96, 64)
+    assert spec.reference.frame_period_us == pytest.approx(1e6 / 30)
+    assert [e.exposure_us for e in spec.secondary.exposures] == [2_000.0, 32_000.0]
 
 
 def test_fault_knobs_reach_their_cameras() -> None:
@@ -53,12 +51,14 @@ def test_fault_knobs_reach_their_cameras() -> None:
     assert (spec.secondary.clock.tick_ratio, spec.secondary.clock.drift_ppm) == (10.0, 50.0)
 
 
-def test_views_agree_unless_there_is_a_calibration() -> None:
-    """Without a calibration file the secondary is used as it comes; a crooked one would only make ghosts."""
-    assert simulator_spec(config()).geometry.rectified
+def test_a_scene_of_ones_own_is_found_again_from_any_folder() -> None:
+    """A session stores its scene; a relative path would be lost when it is refused elsewhere."""
+    assert Path(simulator_spec(config(simulator__scene="mine.exr")).scene).is_absolute()
+    assert simulator_spec(config(simulator__scene="garden")).scene == "garden"
 
 
 def test_pace() -> None:
     """A demo at the wrong pace would drop frames or take forever."""
-    assert pace_factor("auto") is pace_factor("max") is None
+    assert pace_factor("max") is None
+    assert pace_factor("auto") == 1.0
     assert pace_factor(0.5) == 0.5
