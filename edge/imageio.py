@@ -9,13 +9,10 @@ What cannot be read, or only in part, is an ``ImageError`` naming file, cause an
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from edge import imagecheck
 from edge.errors import EX_CANTCREAT, EX_NOINPUT, ImageError
 from edge.frames import FloatImage
 from edge.imagecheck import DamagedError, ImageHeader, UnsuitedError
+from edge.native import native_messages
 
 GAMMA = 2.2
 MAX_PIXELS = 2**27
@@ -182,7 +180,7 @@ def _decode(data: bytes, header: ImageHeader) -> FloatImage:
     import cv2
 
     flags = cv2.IMREAD_UNCHANGED if header.has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    with _native_messages() as messages:
+    with native_messages() as messages:
         try:
             image: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error as error:
@@ -214,9 +212,9 @@ def _read_exr(path: Path) -> FloatImage:
 
     # UnicodeDecodeError, a ValueError, comes from damaged names; an image that is cut off has no parts
     try:
-        with _native_messages(), OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
+        with native_messages(), OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
             _check_exr_header(OpenEXR, file)
-        with _native_messages(), OpenEXR.File(str(path), separate_channels=True) as file:
+        with native_messages(), OpenEXR.File(str(path), separate_channels=True) as file:
             planes = {name: channel.pixels for name, channel in file.channels().items()}
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise DamagedError(f"it cannot be decoded ({type(error).__name__})") from None
@@ -249,22 +247,3 @@ def _check_exr_header(openexr: Any, file: Any) -> None:
         raise UnsuitedError(f"it has the channels {names}, not R, G and B; save the beauty pass alone")
     if any(channel.xSampling != 1 or channel.ySampling != 1 for channel in channels.values()):
         raise UnsuitedError("its channels are subsampled; save it with full resolution in each")
-
-
-@contextlib.contextmanager
-def _native_messages() -> Iterator[list[str]]:
-    """Catch what C libraries write to standard error; afterwards the one item is the text.
-
-    Process-wide while it lasts: other threads' output in that time is caught too. libjpeg and libtiff inside
-    OpenCV have no other way to report damage, and OpenEXR (which also prints through Python) to be quiet.
-    """
-    messages: list[str] = []
-    with tempfile.TemporaryFile() as sink, contextlib.redirect_stdout(io.StringIO()):
-        stderr = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield messages
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            messages.append(os.pread(sink.fileno(), 65536, 0).decode(errors="replace"))
