@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.errors import EX_UNAVAILABLE, TwinhdrError
 from edge.frames import CameraName, Exposure, Frame, PixelFormat
 
 
-class CameraError(Exception):
+class CameraError(TwinhdrError):
     """A camera cannot do what was asked. The text names the camera, the cause and what to try next."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class CameraLostError(CameraError):
     """The camera no longer answers; close it and open a new one."""
 
 
-class TriggerError(Exception):
+class TriggerError(TwinhdrError):
     """The cameras could not be started together. The text names the board, the cause and the next step."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
