@@ -35,8 +35,8 @@ class Kind(enum.Enum):
 class Series:
     """One line of the table.
 
-    ``unit`` is what the daemon writes and the page reads. /metrics publishes ``exported`` (without the prefix
-    ``twinhdr_``) in Prometheus base units: ``scale`` times the written value.
+    ``unit`` is what the daemon writes and the page reads. /metrics publishes ``scale`` times that, in the
+    base units of Prometheus, as ``twinhdr_`` and ``exported``.
     """
 
     name: str
@@ -75,7 +75,7 @@ SERIES: Final = _table(
         Series("age_limit_ms", Kind.GAUGE, (), "ms",
                "Age from which a pair costs the fused rung", "pair_age_limit_seconds", 1e-3),
         Series("flicker", Kind.TRACE, ("picture",), "share of full scale",
-               "Step of the mean luminance from frame to frame, mu-law domain, of reference and fused",
+               "How far mean luminance jerks from frame to frame (edge/flicker.py), of reference and fused",
                "flicker_ratio"),
         Series("clipped_share", Kind.GAUGE, ("picture",), "share of pixels",
                "Pixels without highlight detail, in reference and fused", "clipped_ratio"),
@@ -130,25 +130,3 @@ def series(name: str, kind: Kind, labels: tuple[str, ...]) -> Series:
         known = "no such name" if row is None else f"it is {row.kind.value} with labels {row.labels}"
         raise UnknownSeriesError(f"{kind.value} series {name}{labels}: {known}; see edge/series.py")
     return row
-
-
-def markdown() -> str:
-    """The table as docs/metrics.md shows it."""
-    lines = ["| metric | labels | meaning |", "|---|---|---|"]
-    for row in SERIES.values():
-        for name, meaning in exported_names(row):
-            labels = [*row.labels, *(["quantile"] if row.kind is Kind.SPREAD else [])]
-            lines.append(f"| `{name}` | {', '.join(labels)} | {meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def exported_names(row: Series) -> list[tuple[str, str]]:
-    """(metric name, meaning) of a series in /metrics; empty for text."""
-    name = f"twinhdr_{row.exported}"
-    if row.kind is Kind.TEXT:
-        return []
-    if row.kind is Kind.COUNTER:
-        return [(f"{name}_total", row.help)]
-    if row.kind is Kind.EVENTS:
-        return [(f"{name}_total", row.help), (f"{name}_per_second", f"{row.help}: rate now")]
-    return [(name, row.help)]

@@ -1,8 +1,12 @@
-"""A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.series`."""
+"""A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.series`.
+
+``python -m edge.web_metrics > docs/metrics.md`` writes the documentation of the names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,6 +14,20 @@ from prometheus_client.registry import Collector
 
 from edge.series import SERIES, Kind, Series
 from edge.snapshot import HealthSnapshot
+
+CONDITION: Final = ("twinhdr_condition_ok", "1 while the named condition holds", ("condition", "severity"))
+BEAT: Final = (
+    "twinhdr_stage_beat_age_seconds",
+    "Time since the stage did its last round of work",
+    ("stage",),
+)
+HEALTHY: Final = ("twinhdr_healthy", "1 where /healthz answers 200", ())
+PREFACE: Final = """\
+# Metrics
+
+What `/metrics` publishes in the text format of Prometheus, in base units (seconds, bytes, ratios of 1). A
+metric whose value is not known is left out. Written by `python -m edge.web_metrics > docs/metrics.md`.
+"""
 
 
 class SnapshotCollector(Collector):
@@ -30,6 +48,29 @@ def registry(snapshot: Callable[[], HealthSnapshot]) -> CollectorRegistry:
     own = CollectorRegistry()
     own.register(SnapshotCollector(snapshot))
     return own
+
+
+def exported_names(row: Series) -> list[tuple[str, str]]:
+    """(metric name, meaning) of a series in /metrics; empty for text."""
+    name = f"twinhdr_{row.exported}"
+    if row.kind is Kind.TEXT:
+        return []
+    if row.kind is Kind.COUNTER:
+        return [(f"{name}_total", row.help)]
+    if row.kind is Kind.EVENTS:
+        return [(f"{name}_total", row.help), (f"{name}_per_second", f"{row.help}: rate now")]
+    return [(name, row.help)]
+
+
+def markdown() -> str:
+    """docs/metrics.md."""
+    lines = [PREFACE, "| metric | labels | meaning |", "|---|---|---|"]
+    for row in SERIES.values():
+        labels = [*row.labels, *(["quantile"] if row.kind is Kind.SPREAD else [])]
+        lines += [f"| `{name}` | {', '.join(labels)} | {text} |" for name, text in exported_names(row)]
+    for name, text, given in (CONDITION, BEAT, HEALTHY):
+        lines.append(f"| `{name}` | {', '.join(given)} | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def _families(row: Series, snap: HealthSnapshot) -> Iterator[Metric]:
@@ -58,16 +99,16 @@ def _families(row: Series, snap: HealthSnapshot) -> Iterator[Metric]:
 
 
 def _states(snap: HealthSnapshot) -> Iterator[Metric]:
-    condition = GaugeMetricFamily(
-        "twinhdr_condition_ok", "1 while the named condition holds", labels=("condition", "severity")
-    )
+    condition = GaugeMetricFamily(CONDITION[0], CONDITION[1], labels=CONDITION[2])
     for state in snap.conditions:
         condition.add_metric((state.name, state.severity), float(state.ok))
     yield condition
-    beat = GaugeMetricFamily(
-        "twinhdr_stage_beat_age_seconds", "Time since the stage did its last round of work", labels=("stage",)
-    )
+    beat = GaugeMetricFamily(BEAT[0], BEAT[1], labels=BEAT[2])
     for stage in snap.beats:
         beat.add_metric((stage.stage,), stage.age_s)
     yield beat
-    yield GaugeMetricFamily("twinhdr_healthy", "What /healthz answers: 1 is 200", value=float(snap.healthy))
+    yield GaugeMetricFamily(HEALTHY[0], HEALTHY[1], value=float(snap.healthy))
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

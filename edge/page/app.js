@@ -59,12 +59,12 @@ function troubles(status) {
 }
 
 function alerts(status, silent_s = null) {
-  const all = troubles(status);
+  let all = troubles(status);
   if (silent_s !== null) {
-    all.unshift({
+    all = [{
       key: "link", severity: "error", title: "Connection lost", text: `These figures are ${f.span(silent_s)} old.`,
       todo: "twinhdr has stopped, or the network to it is down. This page comes back by itself.", since_s: null,
-    });
+    }];
   }
   rows($("alerts"), all, (t) => t.key,
     () => el('<div class="alert"><b></b><span class="todo"></span><span class="since num"></span></div>'),
@@ -72,7 +72,7 @@ function alerts(status, silent_s = null) {
       node.className = `alert ${t.severity}`;
       set(node.children[0], t.title);
       set(node.children[1], [t.text, t.todo].filter(Boolean).join(" "));
-      set(node.children[2], t.since_s === null ? "" : `for ${f.span(t.since_s)}`);
+      set(node.children[2], t.since_s === null || t.since_s < 2 ? "" : `for ${f.span(t.since_s)}`);
     });
 }
 
@@ -83,6 +83,10 @@ function log(status) {
     const said = c.ok ? "as it should be" : c.text;
     if (node.title !== said) node.title = said;
   });
+  const good = status.conditions.filter((c) => c.ok).length;
+  const all = status.conditions.length;
+  set($("conditions-sum"), all && good === all ? `all ${all} as they should be` : all ? `${good} of ${all} as they should be` : "");
+  $("log").hidden = !status.events.length;
   rows($("events"), status.events.slice(0, 6), (e) => `${Math.round(status.t_ns / 1e9 - e.age_s)} ${e.text}`,
     () => el("<li><span></span><span></span></li>"),
     (node, e) => {

@@ -6,7 +6,7 @@ import * as f from "./format.js";
 const NAMES = ["low", "reference", "high"];
 const USUAL_RANGE_EV = 10;
 const WINDOW_S = 60;
-const LEAST_FLICKER = 0.003;
+const LEAST_FLICKER = 0.001;
 
 /** What each exposure sees, on an axis of radiance in stops; 0 saturates the reference. */
 export function exposures(status) {
@@ -21,14 +21,16 @@ export function exposures(status) {
   const at = (ev) => (100 * (ev - left)) / (fused.top + 0.4 - left);
   const only = alone ? spans.find((s) => s.name === "reference") : fused;
   rows($("spans"), [...spans, { ...fused, ...only, name: "fused" }], (s) => s.name,
-    (s) => el(`<div class="span"><span>${f.capital(s.name)}</span><span class="field"><i></i></span><span class="num"></span></div>`),
+    (s) => el(`<div class="span"><span class="name">${f.capital(s.name)}<span></span></span><span class="field"><i></i></span><span class="num"></span></div>`),
     (node, s) => {
       const bar = node.querySelector("i");
       bar.className = s.name === "fused" ? "fused-colour" : s.name;
       bar.style.left = `${at(s.bottom).toFixed(2)}%`;
       bar.style.right = `${(100 - at(s.top)).toFixed(2)}%`;
       node.classList.toggle("idle", alone && (s.name === "low" || s.name === "high"));
-      set(node.lastElementChild, s.name === "fused" ? `${f.ev(s.top - s.bottom - range)} of range` : settings(g, s.name));
+      if (s.name !== "reference" && s.name !== "fused") set(node.querySelector(".name span"), f.ev(g("ev", s.name)));
+      const wider = s.top - s.bottom - range;
+      set(node.lastElementChild, s.name !== "fused" ? settings(g, s.name) : wider > 0.05 ? `${f.ev(wider)} wider` : "");
     });
   const ticks = [];
   for (let ev = Math.ceil(left / 4) * 4; ev <= fused.top; ev += 4) ticks.push(ev);
@@ -40,10 +42,8 @@ export function exposures(status) {
 
 function settings(g, name) {
   const gain = g("gain_db", name);
-  const parts = [f.exposure(g("exposure_us", name))];
-  if (gain) parts.push(`${f.fine(gain)} dB`);
-  if (name !== "reference") parts.push(f.ev(g("ev", name)));
-  return parts.join(", ");
+  const time = f.exposure(g("exposure_us", name));
+  return gain ? `${time}, ${f.fine(gain)} dB` : time;
 }
 
 export function flicker(status) {
@@ -59,7 +59,7 @@ export function flicker(status) {
   const pairs = $("flicker");
   if (!pairs.firstChild) {
     pairs.append(el("<dt></dt>"), el('<dd class="head reference">Reference</dd>'), el('<dd class="head fused-colour">Fused</dd>'));
-    for (const title of ["Step now", "Clipped", "Crushed"]) pairs.append(el(`<dt>${title}</dt>`), el("<dd></dd>"), el("<dd></dd>"));
+    for (const title of ["Flicker now", "Clipped", "Crushed"]) pairs.append(el(`<dt>${title}</dt>`), el("<dd></dd>"), el("<dd></dd>"));
   }
   [["flicker", f.step], ["clipped_share", f.share], ["crushed_share", f.share]].forEach(([name, write], row) => {
     set(pairs.children[4 + 3 * row], now(name, "reference", write));

@@ -5,8 +5,8 @@ import * as f from "./format.js";
 
 const STREAMS = ["reference", "secondary", "fused"];
 const RUNGS = [
-  ["reference", "Reference alone"],
-  ["merge", "Radiance merge"],
+  ["reference", "Reference"],
+  ["merge", "Merge"],
   ["small_model", "Small model"],
   ["model", "Full model"],
 ];
@@ -36,9 +36,9 @@ export function lost(status) {
   const received = (frames.reference ?? 0) + (frames.secondary ?? 0);
   const node = $("lost");
   if (!node.firstChild) node.append(el("<b></b>"), el('<span class="quiet"></span>'));
-  set(node.children[0], all ? f.whole(all) : "None");
-  node.children[0].className = all ? "warn" : "good";
-  set(node.children[1], `of ${f.whole(received)} received${all ? `, ${f.share(all / (received + all))}` : ""}`);
+  set(node.children[0], all ? f.whole(all) : received ? "None" : "–");
+  node.children[0].className = all ? "warn" : received ? "good" : "";
+  set(node.children[1], !received ? "none received yet" : `of ${f.whole(received)} received${all ? `, ${f.share(all / (received + all))}` : ""}`);
   rows($("drops"), causes, ([key]) => key, () => el("<li><span></span><span></span></li>"), (row, [key, n]) => {
     const [stage, cause] = key.split("/");
     set(row.children[0], `${f.capital(f.words(stage))}: ${f.words(cause)}`);
@@ -62,9 +62,8 @@ export function ladder(status) {
       else node.removeAttribute("aria-current");
       set(node.children[1], all ? f.share((counts[name] ?? 0) / all) : "");
     });
-  const model = value(status, "texts", "model");
-  const reason = value(status, "texts", "rung_reason");
-  set($("rung-reason"), [model, reason].filter(Boolean).join(". "));
+  set($("model"), value(status, "texts", "model") ?? "");
+  set($("rung-reason"), f.capital(value(status, "texts", "rung_reason") ?? ""));
 }
 
 export function ages(status) {
@@ -136,7 +135,7 @@ export function cost(status) {
   const spreads = status.spreads.stage_ms ?? {};
   const names = [...STAGES, ...Object.keys(spreads).filter((s) => !STAGES.includes(s))].filter((s) => s in spreads);
   const top = Math.max((due ?? 0) * 1.04, ...names.map((s) => spreads[s].p95), 1);
-  set($("deadline"), due === null ? "ms" : `ms, ${f.fine(due)} to the next`);
+  set($("deadline"), due === null ? "p50 p95, ms" : `p50 p95, ms of ${f.fine(due)}`);
   rows($("bars"), names, (s) => s,
     () => el('<div class="bar"><span></span><span class="field"><i class="p95"></i><i class="p50"></i><i class="due"></i></span><span class="num"><b></b> <span></span></span></div>'),
     (node, name) => {

@@ -1,7 +1,7 @@
 // The live picture: fetches the newest set, shows reference and fused of one instant in the same moment.
 
 import { $, set } from "./dom.js";
-import { capital, rate } from "./format.js";
+import { capital, span } from "./format.js";
 
 const VIEWS = { split: ["fused", "reference"], fused: ["fused"], reference: ["reference"], low: ["low"], high: ["high"] };
 const STALE_MS = 3000;
@@ -114,10 +114,10 @@ export class LivePicture {
     const old = now - at + age;
     const stale = !at || old > STALE_MS;
     $("stage").classList.toggle("stale", stale);
-    set($("veil"), !stale ? "" : at ? `Picture ${Math.round(old / 1000)} s old` : "No picture yet");
+    set($("veil"), !stale ? "" : at ? `Picture ${span(old / 1000)} old` : "No picture yet");
     const recent = times.filter((t) => now - t < 3000);
     const perSecond = recent.length > 1 ? (1000 * (recent.length - 1)) / (recent.at(-1) - recent[0]) : 0;
-    set($("picture-facts"), stale || !size ? "" : `${size}, ${rate(perSecond)} pictures a second`);
+    set($("picture-facts"), stale || !size ? "" : `${size}, ${perSecond.toFixed(1)} pictures a second`);
   }
 
   #placeDivider() {
