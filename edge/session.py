@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +90,13 @@ class SessionWriter:
 class Session:
     """A recording, read as a stream. ``problems`` grows while reading: each skip is told there once."""
 
-    def __init__(self, path: Path, header: SessionHeader, lines: Path) -> None:
+    def __init__(self, path: Path, header: SessionHeader, masters: Path) -> None:
         self.path = path
+        """The folder that all file names in its lines are relative to."""
         self.header = header
         self.problems: list[str] = []
-        self._stored = header.cameras
-        self._lines = lines
-        if header.transfer != "linear":
-            linear = {
-                name: replace(info, bit_depth=16, black_level=0, white_level=65535)
-                for name, info in header.cameras.items()
-            }
-            self.header = replace(header, cameras=linear)
+        self._lines = path / FILE_NAME
+        self._masters = masters
 
     @classmethod
     def open(cls, path: Path) -> Session:
@@ -117,7 +112,7 @@ class Session:
             ) from None
         except ValueError as error:
             raise SessionError(f"{file}: {error}; correct it as docs/session.md describes") from None
-        return cls(path, header, path / FILE_NAME)
+        return cls(path, header, path)
 
     @property
     def clean(self) -> bool:
@@ -127,11 +122,6 @@ class Session:
             last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
             return _parse(last) is not None and json.loads(last).get("kind") == "end"
         return False
-
-    @property
-    def folder(self) -> Path:
-        """Where the sidecar and the fused video lie: ``path``, or a folder in it for refused output."""
-        return self._lines.parent
 
     @property
     def origin_ns(self) -> int:
@@ -162,7 +152,7 @@ class Session:
         """Frames with their time on the reference clock in ns, decoded one by one, in order."""
         from edge.session_frames import FrameReader  # video decoding, which ``info`` can do without
 
-        reader = FrameReader(self.path, self.header, self._stored[camera], self.origin_ns, self._report)
+        reader = FrameReader(self._masters, self.header, camera, self.origin_ns, self._report)
         return reader.read(self.frame_records(camera))
 
     def frames(self, camera: CameraName) -> Iterator[Frame]:
@@ -180,7 +170,7 @@ class Session:
         total = 0
         for file, expected in promised.items():
             try:
-                found = count_frames(self.folder / file)
+                found = count_frames(self.path / file)
             except DamagedVideoError as error:
                 self._report(f"{file}: the video cannot be read: {error}; {expected} frames are lost")
                 continue
@@ -191,15 +181,18 @@ class Session:
 
     def refused_models(self) -> list[str]:
         """Models this session was refused with."""
-        return sorted(path.parent.name for path in (self.path / REFUSED).glob(f"*/{FILE_NAME}"))
+        return sorted(path.parent.name for path in (self._masters / REFUSED).glob(f"*/{FILE_NAME}"))
 
     def refused(self, model: str) -> Session:
-        """The refused output: this header, the lines and fused video of ``refused/<model>``."""
-        folder = _refused_folder(self.path, model)
+        """The output of ``refuse`` as a session: this header, lines and fused video of ``refused/<model>``.
+
+        Raises SessionError where there is none.
+        """
+        folder = _refused_folder(self._masters, model)
         if not (folder / FILE_NAME).is_file():
             done = ", ".join(self.refused_models()) or "none"
             raise SessionError(f"{folder}: was not refused with {model}; there is {done}; run twinhdr refuse")
-        return Session(self.path, replace(self.header, cameras=self._stored), folder / FILE_NAME)
+        return Session(folder, self.header, self._masters)
 
     def _parsed(self, file: Any, kinds: frozenset[str]) -> Iterator[Record]:
         number = 0

@@ -101,8 +101,8 @@ class HdrRecord(_Line):
 class SessionHeader:
     """``session.json``. Mappings hold plain JSON values. ``started_utc`` is for people, never for logic.
 
-    ``transfer`` says how stored counts code light: linear with the cameras' black and white level, or a gamma
-    curve over the full range (then frames are read as linear 16-bit counts, and ``cameras`` says so).
+    ``transfer`` says how counts between black and white level code light; cameras count linearly, pictures
+    from elsewhere may not. ``edge.develop`` undoes it.
     ``exposures`` are the planned ones, in the order in which the camera cycles through them.
     """
 

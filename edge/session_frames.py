@@ -17,9 +17,8 @@ import numpy as np
 from edge.errors import ImageError
 from edge.frames import CameraName, Exposure, Frame, FrameStatus, Image
 from edge.session_format import FrameRecord, SessionHeader
-from edge.stills import dtype_of, linear_table, read_counts
+from edge.stills import dtype_of, read_counts
 from edge.video_read import DamagedVideoError, read_master
-from hw.camera import CameraInfo
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".avi")
 
@@ -31,16 +30,15 @@ class FrameReader:
         self,
         folder: Path,
         header: SessionHeader,
-        stored: CameraInfo,
+        camera: CameraName,
         origin_ns: int,
         report: Callable[[str], None],
     ) -> None:
         self._folder = folder
-        self._camera: CameraName = stored.name
-        self._stored = stored
-        self._delivered = header.cameras[stored.name]
-        self._table = linear_table(header.transfer, stored)
-        self._cycle = header.exposures[stored.name]
+        self._camera = camera
+        self._info = header.cameras[camera]
+        self._transfer = header.transfer
+        self._cycle = header.exposures[camera]
         self._origin_ns = origin_ns
         self._report = report
         self._recent: deque[FrameRecord] = deque(maxlen=len(self._cycle))
@@ -54,7 +52,7 @@ class FrameReader:
                 for record in group:
                     without_file += record.status == "ok"
                     if record.status != "ok":
-                        yield self._frame(record, np.empty((0, 0), dtype_of(self._delivered))), record.t_ns
+                        yield self._frame(record, np.empty((0, 0), dtype_of(self._info))), record.t_ns
                 continue
             first_time = file not in seen
             seen.add(file)
@@ -74,11 +72,11 @@ class FrameReader:
 
     def _still(self, file: str, record: FrameRecord) -> Iterator[tuple[Frame, int]]:
         try:
-            image, linear = read_counts(self._folder / file, self._stored, self._delivered)
+            image = read_counts(self._folder / file, self._info, self._transfer)
         except ImageError as error:
             self._report(f"{error} (frame {record.seq} of {self._camera} is skipped)")
             return
-        yield from self._deliver(record, image, linear=linear)
+        yield from self._deliver(record, image)
 
     def _video(
         self, file: str, records: Sequence[FrameRecord], *, guess: bool
@@ -98,7 +96,7 @@ class FrameReader:
                     record = self._guess(index, pts_ns, file)
                     guessed.append(index)
                 if record is not None:
-                    yield from self._deliver(record, image, linear=False)
+                    yield from self._deliver(record, image)
         except DamagedVideoError as error:
             self._report(f"{file}: the file cannot be read further: {error}")
         if damaged:
@@ -150,18 +148,16 @@ class FrameReader:
         else:
             self._report(f"{frames}, nor has any before them, so their exposures are unknown; skipped")
 
-    def _deliver(self, record: FrameRecord, image: Image, *, linear: bool) -> Iterator[tuple[Frame, int]]:
-        info = self._stored
+    def _deliver(self, record: FrameRecord, image: Image) -> Iterator[tuple[Frame, int]]:
+        info = self._info
         shape = (info.height, info.width, 3) if info.pixel_format == "rgb" else (info.height, info.width)
-        if image.shape != shape or (not linear and image.dtype != dtype_of(info)):
+        if image.shape != shape or image.dtype != dtype_of(info):
             self._report(
                 f"{record.file}: {image.dtype} images of {image.shape}, and session.json says "
                 f"{shape} with {info.bit_depth} bits; its frames are skipped"
             )
             return
         self._recent.append(record)
-        if self._table is not None and not linear:
-            image = np.take(self._table, image, mode="clip")
         yield self._frame(record, image), record.t_ns
 
     def _frame(self, record: FrameRecord, image: Image) -> Frame:
@@ -172,8 +168,8 @@ class FrameReader:
             t_host_ns=record.t_host_ns,
             exposure=record.exposure,
             image=image,
-            pixel_format=self._delivered.pixel_format,
-            bit_depth=self._delivered.bit_depth,
+            pixel_format=self._info.pixel_format,
+            bit_depth=self._info.bit_depth,
             status=FrameStatus(record.status),
         )
 

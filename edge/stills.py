@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import imagecheck
-from edge.colour import linear_from_srgb
 from edge.errors import ImageError
 from edge.frames import Image
 from edge.imageio import read_linear
@@ -24,46 +23,35 @@ _CHECKS = {
 }
 
 
-def read_counts(path: Path, stored: CameraInfo, delivered: CameraInfo) -> tuple[Image, bool]:
-    """One frame and whether it is linear already.
+def read_counts(path: Path, info: CameraInfo, transfer: Transfer) -> Image:
+    """One frame in counts as ``info`` describes them, (H, W) or (H, W, 3) RGB.
 
-    PNG, TIFF and JPEG hold counts as ``stored`` describes them and are returned untouched. EXR holds light,
-    1.0 = saturation of this exposure, and is returned in linear counts as ``delivered`` describes them.
-    Raises ImageError.
+    PNG, TIFF and JPEG hold these counts. EXR holds light, 1.0 = saturation of this exposure, which becomes
+    counts from black to white level. Raises ImageError.
     """
     if path.suffix.lower() == ".exr":
-        if delivered.pixel_format != "rgb":
-            raise ImageError(f"{path}: an EXR is read as rgb, session.json says {delivered.pixel_format}")
-        span = delivered.white_level - delivered.black_level
-        return np.rint(read_linear(path) * span + delivered.black_level).astype(dtype_of(delivered)), True
+        if info.pixel_format != "rgb" or transfer != "linear":
+            raise ImageError(f"{path}: EXR needs pixel_format rgb and transfer linear in session.json")
+        counts = read_linear(path) * (info.white_level - info.black_level) + info.black_level
+        return np.rint(counts).astype(dtype_of(info))
     image = _decode(path)
     if image.ndim == 3 and image.shape[2] == 3:
         image = np.ascontiguousarray(image[..., ::-1])
-    if image.dtype != dtype_of(stored):
+    if image.dtype != dtype_of(info):
         raise ImageError(
-            f"{path}: {image.dtype} pixels, and session.json says {stored.bit_depth} bits; correct bit_depth"
+            f"{path}: {image.dtype} pixels, and session.json says {info.bit_depth} bits; correct bit_depth"
         )
-    if int(image.max()) >> stored.bit_depth:
+    if int(image.max()) >> info.bit_depth:
         raise ImageError(
-            f"{path}: it holds {int(image.max())}, more than the {stored.bit_depth} bits of session.json; "
+            f"{path}: it holds {int(image.max())}, more than the {info.bit_depth} bits of session.json; "
             "correct bit_depth"
         )
-    return image, False
+    return image
 
 
 def dtype_of(info: CameraInfo) -> type[np.uint8 | np.uint16]:
     """The type that frames of this camera have."""
     return np.uint8 if info.bit_depth <= 8 else np.uint16
-
-
-def linear_table(transfer: Transfer, stored: CameraInfo) -> NDArray[np.uint16] | None:
-    """Stored count to linear 16-bit count (black 0, white 65535); None where counts are linear already."""
-    if transfer == "linear":
-        return None
-    counts = np.arange(1 << stored.bit_depth, dtype=np.float64)
-    signal = np.clip((counts - stored.black_level) / (stored.white_level - stored.black_level), 0.0, 1.0)
-    light: NDArray[Any] = signal**2.2 if transfer == "gamma22" else linear_from_srgb(signal)
-    return np.rint(light * 65535.0).astype(np.uint16)
 
 
 def _decode(path: Path) -> NDArray[Any]:
