@@ -129,8 +129,6 @@ class Daemon:
         self._hdr.close()
         self._pictures.close()
         self._crew.join()
-        if self._recorder is not None:
-            self._recorder.close()
 
     # set-up
 
@@ -257,7 +255,12 @@ class Daemon:
             self._pictures.put(fused)
 
     def _encode(self) -> None:
-        self._each(self._hdr, "encode", self._encode_one)
+        try:
+            self._each(self._hdr, "encode", self._encode_one)
+        finally:
+            # Here and not in the main thread: an encoder must never be closed while it is being written to.
+            if self._recorder is not None:
+                self._recorder.close()
 
     def _encode_one(self, frame: HdrFrame) -> None:
         if self._recorder is not None:
