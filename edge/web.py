@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 128
 """Of the process's file descriptors, which the recording needs too."""
+ACCEPTED_AT_ONCE: Final = 16
+"""asyncio accepts as many as its backlog before their number is known: by so many the bound is exceeded."""
 IDLE_CONNECTION_S: Final = 15.0
 """Also ends a connection whose request never arrives."""
 START_TIMEOUT_S: Final = 10.0
@@ -129,7 +131,7 @@ class WebServer:
             max_line_size=4096,
         )
         await runner.setup()
-        server = await self._loop.create_server(_bounded(runner), sock=sock, backlog=MAX_CONNECTIONS)
+        server = await self._loop.create_server(_bounded(runner), sock=sock, backlog=ACCEPTED_AT_ONCE)
         self._started.set()
         try:
             await self._stopping.wait()
@@ -164,7 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        sock.listen(MAX_CONNECTIONS)
+        sock.listen(ACCEPTED_AT_ONCE)
     except OSError as error:
         sock.close()
         raise WebBindError(f"{where}: {_advice(error, port)}") from error

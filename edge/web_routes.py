@@ -7,8 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -19,6 +18,7 @@ from edge.snapshot import HealthSnapshot
 from edge.web_guard import Places, write
 from edge.web_metrics import registry
 
+PAGE: Final = Path(__file__).with_name("page")
 KINDS: Final = {
     ".html": "text/html",
     ".css": "text/css",
@@ -39,8 +39,8 @@ class Asset:
 def load_assets() -> dict[str, Asset]:
     """The files of edge/page by name. Nothing else is ever served from disk."""
     assets = {}
-    for file in resources.files("edge").joinpath("page").iterdir():
-        kind = KINDS.get(PurePath(file.name).suffix)
+    for file in sorted(PAGE.iterdir()):
+        kind = KINDS.get(file.suffix)
         if kind is not None:
             body = file.read_bytes()
             assets[file.name] = Asset(body, kind, hashlib.sha256(body).hexdigest()[:16])
@@ -55,7 +55,7 @@ class PageRoutes:
     ) -> None:
         self._health, self._clock_ns = health, clock_ns
         self._assets = load_assets()
-        etags = "".join(sorted(asset.etag for asset in self._assets.values()))
+        etags = "".join(asset.etag for asset in self._assets.values())
         self._page_id = hashlib.sha256(etags.encode()).hexdigest()[:12]
         self._listeners = Places("figures", max_events)
         self._period_ns = int(1e9 / events_hz)
