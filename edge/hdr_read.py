@@ -28,7 +28,7 @@ def read_radiance(session: Session, record: HdrRecord) -> FloatImage:
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index == record.index:
-                    planes = frame.to_ndarray(format="yuv444p10le")
+                    planes = _planes(frame.reformat(format="yuv444p10le"))
                     hdr = session_config(session.header.config, session.path).hdr
                     if hdr.transfer == "pq":
                         return _from_pq(planes, hdr.reference_white_nits)
@@ -36,6 +36,12 @@ def read_radiance(session: Session, record: HdrRecord) -> FloatImage:
     except (av.error.FFmpegError, OSError) as error:
         raise VideoReadError(f"{path}: cannot be decoded ({error})") from error
     raise VideoReadError(f"{path}: has no frame {record.index}; the file was cut off")
+
+
+def _planes(frame: av.VideoFrame) -> NDArray[np.uint16]:
+    """(3, H, W) codes; PyAV has no array conversion for this format."""
+    rows = [np.frombuffer(plane, np.uint16).reshape(plane.height, -1) for plane in frame.planes]
+    return np.stack([row[:, : frame.width] for row in rows])
 
 
 def _signal(planes: NDArray[np.uint16]) -> NDArray[np.float64]:
