@@ -92,13 +92,13 @@ def refuse(
     SessionError, EncodeError.
     """
     config = session_config(session.header.config, session.path)
-    engine = open_engine(model, threads)
     header, info = session.header, session.header.cameras["reference"]
     if not any(True for _ in session.stamped("reference")):
         raise SessionError(
             f"{session.path}: no reference frame can be read; only a session recorded with "
             "masters.enabled can be fused again"
         )
+    engine = open_engine(model, threads)
     writer = SessionWriter.refused(session.path, engine.name)
     done = Refused(writer.path)
     recorder = HdrRecorder(

@@ -67,7 +67,7 @@ def test_a_frame_that_is_not_there(recording: Path, tmp_path: Path) -> None:
     video = next((copy / "hdr").glob("*.mp4"))
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 3])
     session = Session.open(copy)
-    with pytest.raises(VideoReadError, match="000000.mp4"):
+    with pytest.raises(VideoReadError, match=r"000000\.mp4"):
         read_radiance(session, list(session.hdr_records())[-1])
 
 
