@@ -3,10 +3,10 @@
 One ``render_view`` films one bracket at 576x384 and cuts it into six tiles of 192x192. A pool on disk is
 filled by a process of its own while training reads it, so that a training step never waits for a render.
 
-A shard is two files. ``NNNNN.npy``: (K, 12, S, S) float16, read through a memory map; channels low, reference,
-high (linear sensor values in [0, 1]) and truth (the network's domain: 1.0 saturates the low exposure).
-``NNNNN.npz``, written last: ``exposure`` (K, 3), light of low, reference, high over the reference's, and
-``mean`` (K, 3), gamma domain means of the whole view.
+A shard is two files. ``NNNNN.npy``: (K, 12, S, S) float16, read through a memory map; channels low,
+reference, high (linear sensor values in [0, 1]) and truth (the network's domain: 1.0 saturates the low
+exposure). ``NNNNN.npz``, written last: ``exposure`` (K, 3), light of low, reference, high over the
+reference's, and ``mean`` (K, 3), gamma domain means of the whole view.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Sample:
 
 
 def split_images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """EXR files of ``folder`` as (training, validation), by name. Raises FileNotFoundError when there are none."""
+    """EXR files of ``folder`` as (training, validation), by name. Raises FileNotFoundError without any."""
     files = sorted(folder.glob("*.exr"))
     if not files:
         raise FileNotFoundError(f"{folder}: no .exr radiance images here; name the folder that holds them")
@@ -105,13 +105,15 @@ def make_sample(triple: Triple, mismatch: FloatImage | None = None) -> Sample:
     return Sample(low, reference, high, truth, exposure, mean)
 
 
-def random_exposures(rng: np.random.Generator) -> tuple[Exposure, Exposure, Exposure]:
+def random_exposures(
+    rng: np.random.Generator, gains_db: Sequence[float] = (0, 0, 6, 12, 18, 24)
+) -> tuple[Exposure, Exposure, Exposure]:
     """Low, reference, high: (-2, 0, +2) EV most often, else 1 to 3 EV apart on either side, unequal.
 
     The high exposure is longer as far as half a 30 fps period allows, then gains take over.
     """
     below, above = (2.0, 2.0) if rng.random() < 0.55 else rng.choice((1.0, 1.5, 2.0, 2.5, 3.0), 2)
-    reference = Exposure(float(np.exp(rng.uniform(np.log(1000), np.log(10000)))), float(rng.choice((0, 0, 6, 12, 18, 24))))
+    reference = Exposure(float(np.exp(rng.uniform(np.log(1000), np.log(10000)))), float(rng.choice(gains_db)))
     longest = float(rng.uniform(8_000, 33_000))
 
     def shifted(ev: float) -> Exposure:
@@ -135,14 +137,19 @@ def random_sensor(rng: np.random.Generator) -> Sensor:
     )
 
 
-def random_world(rng: np.random.Generator, radiance: FloatImage, size: tuple[int, int]) -> World:
-    """``radiance`` staged at a random exposure, from a few clipped lamps to a mostly clipped reference."""
+def random_world(
+    rng: np.random.Generator, radiance: FloatImage, size: tuple[int, int], clean: bool = False
+) -> World:
+    """``radiance`` staged at a random exposure, from a few clipped lamps to a mostly clipped reference.
+
+    ``clean`` shifts the mixture to the dark, for the brackets of ``render_view`` that have little noise.
+    """
     if rng.random() < 0.5:
         radiance = np.ascontiguousarray(radiance[:, ::-1])
     stage = Stage(
         zoom=float(rng.uniform(0.8, 2.6)),
-        percentile=float(rng.choice((50, 70, 80, 90, 95, 98))),
-        level=float(np.exp(rng.uniform(np.log(0.35), np.log(2.0)))),
+        percentile=float(rng.choice((90, 95, 98, 99.5) if clean else (50, 70, 80, 90, 95, 98))),
+        level=float(np.exp(rng.uniform(np.log(0.08 if clean else 0.35), np.log(2.0)))),
         peak=(None, 4.0, 8.0, 16.0, 64.0)[int(rng.integers(5))],
         objects=int(rng.integers(0, 7)),
         object_size=(0.08, 0.6),
@@ -165,16 +172,20 @@ def _age(rng: np.random.Generator) -> float:
     return 0.0 if rng.random() < 0.15 else float(rng.uniform(-0.1, 0.1))
 
 
-def render_view(rng: np.random.Generator, world: World) -> Sample:
-    """Film one bracket of ``world`` with random cameras at a random time."""
+def render_view(rng: np.random.Generator, world: World, clean: bool = False) -> Sample:
+    """Film one bracket of ``world`` with random cameras at a random time.
+
+    ``clean`` is a good camera in good light. Trained on noisy brackets alone, the network takes what is
+    really dark for the noise of something black.
+    """
     shift = float(np.exp(rng.uniform(np.log(0.05), np.log(3.0))))
     triple = render_triple(
         world,
-        random_sensor(rng),
+        Sensor() if clean else random_sensor(rng),
         float(rng.uniform(0, 30)),
         _age(rng),
         _age(rng),
-        random_exposures(rng),
+        random_exposures(rng, (0, 0, 0, 6)) if clean else random_exposures(rng),
         seed=int(rng.integers(2**31)),
         baseline_m=float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.02, 0.1)),
         secondary_homography=residual_homography(rng, world.width, world.height, shift, 0.5 * shift),
@@ -193,14 +204,16 @@ def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
             yield np.ascontiguousarray(tile.transpose(2, 0, 1)).astype(np.float16)
 
 
-def render_shard(images: Sequence[FloatImage], seed: tuple[int, ...], views: int) -> dict[str, NDArray[np.generic]]:
+def render_shard(
+    images: Sequence[FloatImage], seed: tuple[int, ...], views: int, clean: bool = False
+) -> dict[str, NDArray[np.generic]]:
     """Two brackets each of ``views // 2`` random worlds, as the arrays of one shard."""
     rng = np.random.default_rng(seed)
     pixels, exposure, mean = [], [], []
     for _ in range(views // 2):
-        world = random_world(rng, images[int(rng.integers(len(images)))], VIEW)
+        world = random_world(rng, images[int(rng.integers(len(images)))], VIEW, clean)
         for _ in range(2):
-            sample = render_view(rng, world)
+            sample = render_view(rng, world, clean)
             for tile in tiles(sample):
                 if float(tile[9:].astype(np.float32).std()) > 1e-4:  # an even wall teaches nothing
                     pixels.append(tile)
@@ -209,17 +222,20 @@ def render_shard(images: Sequence[FloatImage], seed: tuple[int, ...], views: int
     return {"pixels": np.stack(pixels), "exposure": np.stack(exposure), "mean": np.stack(mean)}
 
 
-def fill_pool(folder: Path, images: Path, seed: int, shards: int, views: int = 48) -> None:
-    """Render shards into ``folder`` until there are ``shards``; shards already there are kept."""
+def fill_pool(folder: Path, images: Path, seed: int, shards: int, clean: int = 16, views: int = 48) -> None:
+    """Render into ``folder`` until there are ``shards`` mixed shards and ``clean`` clean ones after them.
+
+    Shards already there are kept.
+    """
     cv2.setNumThreads(1)
     training, _ = split_images(images)
     loaded = [load_radiance(f) for f in training]
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(shards):
+    for index in range(shards + clean):
         path = folder / f"{index:05d}.npz"
         if path.exists():
             continue
-        arrays = render_shard(loaded, (seed, index), views)
+        arrays = render_shard(loaded, (seed, index), views, index >= shards)
         np.save(path.with_suffix(".npy"), arrays["pixels"])
         partial = path.with_suffix(".partial")
         with open(partial, "wb") as file:

@@ -6,7 +6,7 @@ at -2, 0, +2 EV with moving objects, parallax, noise and a clipped reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,31 +65,36 @@ def validation_set(images: Path, size: tuple[int, int] = VALIDATION_SIZE) -> dic
 
 def reference_only(sample: Sample) -> FloatImage:
     """The reference exposure as it is."""
-    return sample.reference * sample.exposure[0]
+    scaled: FloatImage = sample.reference * sample.exposure[0]
+    return scaled
 
 
 def radiance_merge(sample: Sample) -> FloatImage:
-    """Unaligned weighted merge (Debevec and Malik 1997 on linear data): triangle weights in the gamma domain.
+    """Unaligned merge (Debevec and Malik 1997, on linear data): triangle weights in the gamma domain.
 
-    A pixel that every exposure clips or crushes takes the exposure that is nearest to recording it.
+    The low exposure's weight does not fall towards white nor the high exposure's towards black: beyond them
+    there is no better one.
     """
     total = np.zeros_like(sample.reference)
-    weights = np.zeros_like(sample.reference)
-    for image, light in zip((sample.low, sample.reference, sample.high), sample.exposure, strict=True):
+    weights = np.full_like(sample.reference, 1e-6)
+    exposures = (sample.low, sample.reference, sample.high)
+    for number, (image, light) in enumerate(zip(exposures, sample.exposure, strict=True)):
         bright = np.power(image, np.float32(1 / GAMMA))
-        weight = np.maximum(1.0 - np.abs(2.0 * bright - 1.0), 1e-3)
+        rising = np.ones_like(bright) if number == 2 else 2.0 * bright
+        falling = np.ones_like(bright) if number == 0 else 2.0 - 2.0 * bright
+        weight = np.clip(np.minimum(rising, falling), 1e-6, 1.0)
         total += weight * image * (sample.exposure[0] / light)
         weights += weight
     merged: FloatImage = total / weights
     return merged
 
 
-def blend_only(sample: Sample, ramp: tuple[float, float] = (0.85, 0.98)) -> FloatImage:
-    """The network's start: the reference, and the low exposure where the reference clips."""
-    brightest = np.power(sample.reference.max(axis=2, keepdims=True), np.float32(1 / GAMMA))
-    x = np.clip((brightest - ramp[0]) / (ramp[1] - ramp[0]), 0.0, 1.0)
+def blend_only(sample: Sample, ramp: tuple[float, float] = (0.93, 0.99)) -> FloatImage:
+    """The network's start (``eafnet.model.blend``): the low exposure in the channels that clip, unaligned."""
+    reference = reference_only(sample)
+    x = np.clip((np.power(sample.reference, np.float32(1 / GAMMA)) - ramp[0]) / (ramp[1] - ramp[0]), 0.0, 1.0)
     w = x * x * (3.0 - 2.0 * x)
-    blended: FloatImage = (1.0 - w) * reference_only(sample) + w * sample.low
+    blended: FloatImage = (1.0 - w) * reference + w * np.maximum(sample.low, reference)
     return blended
 
 
@@ -123,13 +128,20 @@ def network(net: Eafnet) -> Method:
     return fuse
 
 
-def score(method: Method, samples: Iterable[Sample]) -> Score:
-    """Mean PSNR-mu and PSNR-L of ``method`` over ``samples``."""
-    pairs = [(method(s), s.truth) for s in samples]
-    return Score(
-        float(np.mean([psnr_mu(np.clip(a, 0, 1), b) for a, b in pairs])),
-        float(np.mean([psnr_linear(np.clip(a, 0, 1), b) for a, b in pairs])),
-    )
+def score_each(method: Method, samples: Mapping[str, Sample]) -> dict[str, Score]:
+    """Score of ``method`` by name of the sample, and their ``mean``."""
+    scores = {}
+    for name, sample in samples.items():
+        answer = np.clip(method(sample), 0.0, 1.0)
+        scores[name] = Score(psnr_mu(answer, sample.truth), psnr_linear(answer, sample.truth))
+    each = list(scores.values())
+    mean = Score(float(np.mean([s.psnr_mu for s in each])), float(np.mean([s.psnr_linear for s in each])))
+    return {**scores, "mean": mean}
+
+
+def score(method: Method, samples: Mapping[str, Sample]) -> Score:
+    """Mean over ``samples``."""
+    return score_each(method, samples)["mean"]
 
 
 def contact_sheet(methods: dict[str, Method], samples: Iterable[Sample]) -> NDArray[np.uint8]:

@@ -21,8 +21,9 @@ LUMINANCE = np.array((0.2126, 0.7152, 0.0722))
 
 
 def to_low_scale(radiance: FloatImage, exposure_low: float) -> FloatImage:
-    """Radiance in reference units -> [0, 1]; ``exposure_low`` is light of low over reference (0.25 at -2 EV)."""
-    return np.clip(radiance * np.float32(exposure_low), 0.0, 1.0)
+    """Radiance in reference units -> [0, 1]; ``exposure_low``: light of low over reference, 0.25 at -2 EV."""
+    scaled: FloatImage = np.clip(radiance * np.float32(exposure_low), 0.0, 1.0)
+    return scaled
 
 
 def mu_law(x: FloatImage) -> FloatImage:

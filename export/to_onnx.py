@@ -13,8 +13,8 @@ fuse (reference, exposure, cache, for the blend skip also low -> radiance).
 
 from __future__ import annotations
 
-import io
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,7 +57,7 @@ def cache_names(net: Eafnet) -> list[str]:
     """Names of the tensors to keep per pair, in the order of ``PairFeatures.tensors``."""
     names = []
     for side in ("",) if net.frames == 2 else ("_low", "_high"):
-        for scale in range(1, net.scales + 1):
+        for scale in range(1, net.config.fusion_scales + 1):
             names += [f"pair_keys_{scale}{side}", f"pair_values_{scale}{side}"]
         names.append(f"pair_guidance{side}")
     return names
@@ -79,21 +79,21 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
     with torch.inference_mode():
         count = len(wrapped(*example)) - 1
     cache = cache_names(net)[:count]
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(prefix="twinhdr-onnx-") as folder, warnings.catch_warnings():
+        file = f"{folder}/eafnet.onnx"
         # The TorchScript exporter is the one that honours our symbolics; torch calls it legacy.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             wrapped,
             example,
-            stream,
+            file,
             input_names=list(INPUTS),
             output_names=[OUTPUT, *cache],
             dynamic_axes={name: {2: "H", 3: "W"} for name in ("low", "reference", "high", OUTPUT)},
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(stream.getvalue())
+        model = onnx.load(file)
     _cut_points(model, cache)
     _describe(model, net, cache, card or {})
     onnx.checker.check_model(model, full_check=True)
@@ -110,9 +110,7 @@ def _cut_points(model: ModelProto, cache: list[str]) -> None:
         shape: list[int | str | None] = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
         # The sizes seen while tracing belong to the example image.
         keep = (0, 2, 3) if value.name.startswith(("pair_keys", "pair_values")) else (0, 1)
-        free: list[int | str | None] = [
-            shape[i] if i in keep else f"{value.name}_{i}" for i in range(rank)
-        ]
+        free: list[int | str | None] = [shape[i] if i in keep else f"{value.name}_{i}" for i in range(rank)]
         kept = [v for v in graph.value_info if v.name != value.name]
         del graph.value_info[:]
         graph.value_info.extend(kept)
@@ -139,7 +137,9 @@ def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
     """Cut a model of ours at its pair cache: (encode_pair, fuse). Raises ValueError on a foreign model."""
     facts = {p.key: p.value for p in model.metadata_props}
     if facts.get("twinhdr.contract") != CONTRACT:
-        raise ValueError(f"not a twinhdr model of contract {CONTRACT}: metadata twinhdr.contract is missing or other")
+        raise ValueError(
+            f"not a twinhdr model of contract {CONTRACT}: metadata twinhdr.contract is missing or other"
+        )
     cache = facts["twinhdr.pair_cache"].split(",")
     extractor = onnx.utils.Extractor(model)
     pair = extractor.extract_model(["low", "high", "exposure", "mean"], cache)

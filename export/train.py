@@ -158,7 +158,7 @@ def averaged(state: State) -> Eafnet:
 
 
 def _batch(state: State, pool: Pool, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """This worker's patches of this step: a function of seed, rank, step and pool, so a resume redraws them."""
+    """This worker's patches of this step: a function of seed, rank, step and pool, redrawn by a resume."""
     batch, size = patch_plan(state.recipe, state.progress())
     rng = np.random.default_rng((state.recipe.seed, rank, state.step))
     pixels, exposure, mean = pool.draw(rng, batch, size)
@@ -173,7 +173,7 @@ def _share_gradients(net: nn.Module, workers: int) -> None:
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= workers
-    parts = flat.split([g.numel() for g in gradients])
+    parts = torch.split(flat, [g.numel() for g in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
@@ -185,7 +185,7 @@ def objective(net: Eafnet, loss: HdrLoss, compiled: bool) -> Objective:
     """(pixels, exposure, mean) -> loss, through torch.compile where asked."""
 
     def run(pixels: Tensor, exposure: Tensor, mean: Tensor) -> Tensor:
-        low, reference, high, truth = pixels.split(3, dim=1)
+        low, reference, high, truth = torch.split(pixels, 3, dim=1)
         out: Tensor = loss(net(low, reference, high, exposure, mean), truth)
         return out
 
@@ -241,7 +241,9 @@ def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = N
 
     Every worker decides by rank 0's clock, so that all take the same steps.
     """
-    step_loss = objective(state.net, HdrLoss(state.recipe.sobel_weight, state.recipe.linear_weight), runtime.compiled)
+    step_loss = objective(
+        state.net, HdrLoss(state.recipe.sobel_weight, state.recipe.linear_weight), runtime.compiled
+    )
     _refresh(state, pool, runtime)
     marks = dict.fromkeys(("checkpoint", "refresh", "report", "log"), time.monotonic())
     losses: list[float] = []
@@ -300,6 +302,15 @@ def _log(state: State, runtime: Runtime, loss: float, rate: float) -> None:
         writer = csv.writer(file)
         if fresh:
             writer.writerow(("step", "patches", "trained_s", "lr", "loss", "shards"))
-        row = (state.step, state.patches, round(state.trained_s, 1), f"{rate:.3e}", f"{loss:.5f}", len(state.shards))
+        row = (
+            state.step,
+            state.patches,
+            round(state.trained_s, 1),
+            f"{rate:.3e}",
+            f"{loss:.5f}",
+            len(state.shards),
+        )
         writer.writerow(row)
-    print(json.dumps(dict(zip(("step", "patches", "s", "lr", "loss", "shards"), row, strict=True))), flush=True)
+    print(
+        json.dumps(dict(zip(("step", "patches", "s", "lr", "loss", "shards"), row, strict=True))), flush=True
+    )

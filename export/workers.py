@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from export.data import Pool
 from export.evaluate import BASELINES, network, score, validation_set
@@ -21,12 +21,13 @@ from export.train import Recipe, Runtime, State, averaged, load, run, start
 class Job:
     """A training run as the command line describes it; picklable.
 
-    ``resume`` continues ``folder/last.pt``; ``budget`` then replaces the saved recipe's steps and minutes.
+    ``images`` None trains without scores. ``resume`` continues ``folder/last.pt`` with its own recipe;
+    only its budget is taken from ``recipe``.
     """
 
     folder: Path
     pool: Path
-    images: Path
+    images: Path | None
     recipe: dict[str, Any]
     workers: int = 2
     threads: int = 1
@@ -41,7 +42,7 @@ def launch(job: Job) -> None:
         if job.workers == 1:
             work(0, job, meeting)
         else:
-            mp.spawn(work, args=(job, meeting), nprocs=job.workers, join=True)  # type: ignore[no-untyped-call]
+            spawn(work, args=(job, meeting), nprocs=job.workers, join=True)  # type: ignore[no-untyped-call]
 
 
 def work(rank: int, job: Job, meeting: str) -> None:
@@ -53,11 +54,9 @@ def work(rank: int, job: Job, meeting: str) -> None:
         )
     recipe = Recipe.from_dict(job.recipe)
     checkpoint = job.folder / "last.pt"
-    if job.resume:
-        state = load(checkpoint, steps=recipe.steps, minutes=recipe.minutes)
-    else:
-        state = start(recipe)
-    report = Reporter(job) if rank == 0 else None
+    budget = {"steps": recipe.steps, "minutes": recipe.minutes}
+    state = load(checkpoint, **budget) if job.resume else start(recipe)
+    report = Reporter(job.folder, job.images) if rank == 0 and job.images is not None else None
     runtime = Runtime(
         job.folder, rank, job.workers, job.compiled, report_every_s=job.report_every_s, report=report
     )
@@ -71,14 +70,14 @@ def work(rank: int, job: Job, meeting: str) -> None:
 class Reporter:
     """Scores the averaged weights on the validation set; one JSON line per report in ``scores.jsonl``."""
 
-    def __init__(self, job: Job) -> None:
-        self.path = job.folder / "scores.jsonl"
-        self.samples = validation_set(job.images)
-        scores = {name: asdict(score(m, self.samples.values())) for name, m in BASELINES.items()}
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.path = folder / "scores.jsonl"
+        self.samples = validation_set(images)
+        scores = {name: asdict(score(m, self.samples)) for name, m in BASELINES.items()}
         print(json.dumps({"baselines": scores}), flush=True)
 
     def __call__(self, state: State) -> None:
-        result = score(network(averaged(state)), self.samples.values())
+        result = score(network(averaged(state)), self.samples)
         line = {"step": state.step, "patches": state.patches, "trained_s": round(state.trained_s)}
         text = json.dumps({**line, **asdict(result)})
         with open(self.path, "a") as file:

@@ -7,6 +7,7 @@ by ``encode`` and can be kept for all reference frames that share the pair.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class WindowAttention(nn.Module):
         return (unit(keys) if self.cosine else keys), to_windows(self.value(features), frames)
 
     def forward(self, reference: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """``reference`` (N, C, H, W) -> attended windows like ``values`` and A (frames, N*windows, 64, 64)."""
+        """``reference`` (N, C, H, W) -> attended windows like ``values``; A (frames, N*windows, 64, 64)."""
         query = to_windows(self.query(reference), 1)
         if self.cosine:
             query = unit(query)
@@ -97,7 +98,7 @@ class Merging(nn.Module):
         c, hidden = config.width, config.attention_width
         self.frames, self.width = frames, c
         self.ahdr = config.merging == "ahdr"
-        self.scales = 0 if self.ahdr else (2 if config.multiscale else 1)
+        self.scales = config.fusion_scales
         self.attend = nn.ModuleList(WindowAttention(config) for _ in range(self.scales))
         guided = self.scales == 2 and config.guidance != "none"
         self.concat_guidance = guided and config.guidance == "concat"
@@ -117,7 +118,8 @@ class Merging(nn.Module):
         """``raw`` and exposure-``selected`` features of the pair, per scale (frames*N, C, H, W)."""
         if self.ahdr:
             return PairFeatures([], [], selected[0])
-        encoded = [a.encode(f, self.frames) for a, f in zip(self.attend, selected, strict=True)]
+        attend = cast("list[WindowAttention]", list(self.attend))
+        encoded = [a.encode(f, self.frames) for a, f in zip(attend, selected, strict=True)]
         guidance = None if self.guide_raw is None else self.guide_raw(raw[0])
         return PairFeatures([k for k, _ in encoded], [v for _, v in encoded], guidance)
 

@@ -13,7 +13,7 @@ Skip: TypeAlias = Literal["none", "reference", "blend"]
 InputKind: TypeAlias = Literal["L", "H", "G"]
 
 WINDOW = 8
-"""Side of the attention windows. 8*8 = 64 keys equals the paper's 64 channels, which makes eq. 8 consistent."""
+"""Side of the attention windows: 8*8 = 64 keys, the paper's 64 channels, makes eq. 8 consistent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class EafnetConfig:
 
     Resolved ambiguities:
         skip: what the last sigmoid's logit starts from. "none" is the paper. "reference" adds logit(H_m).
-            "blend" adds the logit of (1-w) H_m + w H_l, w rising from 0 to 1 where the brightest channel of
-            L_m runs through ``blend_ramp``: where the reference clips, the network only has to undo ghosts
+            "blend" adds the logit of (1-w) H_m + w max(H_l, H_m), w rising from 0 to 1 per channel where L_m
+            runs through ``blend_ramp``: where the reference clips, the network only has to undo ghosts
             instead of painting highlights from nothing.
         cosine_attention: L2-normalised Q and K with a learned temperature (logits stay bounded); False is
             eq. 7 as printed.
@@ -66,7 +66,7 @@ class EafnetConfig:
     shared_pair: bool = False
     second_scale: Literal["space_to_depth", "stride"] = "space_to_depth"
     skip: Skip = "reference"
-    blend_ramp: tuple[float, float] = (0.85, 0.98)
+    blend_ramp: tuple[float, float] = (0.93, 0.99)
     cosine_attention: bool = True
     guidance: Literal["concat", "add", "none"] = "concat"
     guidance_source: Literal["attention", "features"] = "attention"
@@ -92,6 +92,11 @@ class EafnetConfig:
         return 3 * len(self.inputs)
 
     @property
+    def fusion_scales(self) -> int:
+        """Scales at which the pair is attended to; AHDRNet's merging knows none."""
+        return 0 if self.merging == "ahdr" else (2 if self.multiscale else 1)
+
+    @property
     def multiple(self) -> int:
         """H and W of the input must be multiples of this (windows of the coarsest fusion scale)."""
         return self.reduction * WINDOW * (2 if self.multiscale else 1)
@@ -103,7 +108,8 @@ class EafnetConfig:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EafnetConfig:
         """Inverse of ``to_dict``, also after a trip through JSON (lists become tuples)."""
-        return EafnetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return EafnetConfig(**plain)
 
 
 _FAMILY = replace(
@@ -121,7 +127,7 @@ _FAMILY = replace(
 VARIANTS: dict[str, EafnetConfig] = {
     "l": EafnetConfig(),
     "m": replace(_FAMILY, name="m", reduction=2, width=64, growth=32, head_width=16),
-    "s": replace(_FAMILY, name="s", reduction=2, width=32, growth=16, head_width=8),
+    "s": replace(_FAMILY, name="s", reduction=2, width=32, growth=16, head_width=16),
     "xs": replace(_FAMILY, name="xs", reduction=4, width=64, growth=32, head_width=8),
 }
 

@@ -22,7 +22,7 @@ def space_to_depth(x: Tensor, r: int) -> Tensor:
     if r == 1:
         return x
     if torch.onnx.is_in_onnx_export():
-        out: Tensor = _SpaceToDepth.apply(x, r)
+        out: Tensor = _SpaceToDepth.apply(x, r)  # type: ignore[no-untyped-call]
         return out
     return _space_to_depth(x, r)
 
@@ -50,7 +50,7 @@ def from_windows(y: Tensor, like: Tensor, frames: int, channels: int) -> Tensor:
     Attention itself, (frames, windows, 64 queries, 64 keys), becomes 64 maps, channel = key.
     """
     if torch.onnx.is_in_onnx_export():
-        out: Tensor = _FromWindows.apply(y, like, frames, channels)
+        out: Tensor = _FromWindows.apply(y, like, frames, channels)  # type: ignore[no-untyped-call]
         return out
     return _from_windows(y, like)
 

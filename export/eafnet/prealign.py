@@ -49,7 +49,7 @@ class Prealigned:
 
 
 def luminance_gain(mean_reference: Tensor, mean: Tensor) -> Tensor:
-    """Equation 2, the right way round: what brings ``mean`` (gamma domain) to the reference's, in [1/8, 8]."""
+    """Equation 2, the right way round: brings ``mean`` (gamma domain) to the reference's; in [1/8, 8]."""
     gain = (mean_reference + MEAN_FLOOR) / (mean + MEAN_FLOOR)
     return gain.clamp(1 / GAIN_LIMIT, GAIN_LIMIT)
 
@@ -94,7 +94,7 @@ class FeatureSelection(nn.Module):
 
 
 class ExposureFeatureSelection(nn.Module):
-    """EFSB: channels weighted by their global mean *and* the exposure step e. Shared over scales, low, high."""
+    """EFSB: channels weighted by their global mean and the exposure step e. Shared over scales, low, high."""
 
     def __init__(self, width: int, ratio: float) -> None:
         super().__init__()
@@ -130,9 +130,9 @@ class Stem(nn.Module):
         self.from_input = config.second_scale == "space_to_depth"
         self.first = nn.Conv2d(config.image_channels * r * r, c, 3, padding=1)
         self.second: nn.Conv2d | None = None
-        if config.multiscale and self.from_input:
+        if config.fusion_scales == 2 and self.from_input:
             self.second = nn.Conv2d(config.image_channels * 4 * r * r, c, 3, padding=1)
-        elif config.multiscale:
+        elif config.fusion_scales == 2:
             self.second = nn.Conv2d(c, c, 3, stride=2, padding=1)
 
     def forward(self, image: Tensor) -> list[Tensor]:

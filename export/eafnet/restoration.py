@@ -24,7 +24,10 @@ def inverse_dct_matrix() -> Tensor:
     n = DCT_SIDE
     basis = torch.tensor(
         [
-            [math.sqrt((1 if u == 0 else 2) / n) * math.cos((2 * i + 1) * u * math.pi / (2 * n)) for u in range(n)]
+            [
+                math.sqrt((1 if u == 0 else 2) / n) * math.cos((2 * i + 1) * u * math.pi / (2 * n))
+                for u in range(n)
+            ]
             for i in range(n)
         ]
     )
@@ -104,7 +107,8 @@ class BandpassFilters(FoldedConv):
 
     def kernel(self) -> tuple[Tensor, Tensor]:
         n = DCT_SIDE * DCT_SIDE
-        assert self.predict.bias is not None and self.project.bias is not None
+        assert self.predict.bias is not None
+        assert self.project.bias is not None
         project = self.project.weight.reshape(self.bands, self.width, n)
         filters = project @ (INVERSE_DCT.to(project) * self.weights[:, None, :])
         weight = filters @ self.predict.weight.reshape(self.bands, n, -1)
@@ -181,7 +185,7 @@ class Restoration(nn.Module):
         levels = [self.predict(x)]
         for down, extract in zip(self.down, self.extract, strict=True):
             levels.append(extract(functional.relu(down(levels[-1]))))
-        out = levels.pop()
+        out: Tensor = levels.pop()
         for up in reversed(self.up):
             out = levels.pop() + functional.pixel_shuffle(up(out), 2)
         return out

@@ -1,0 +1,252 @@
+"""twinhdr-export: train EAFNet, score it, and write the ONNX file the device runs.
+
+Torch is imported by the commands that need it, so that ``--help`` works without it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="""Train EAFNet, score it, and write the ONNX file the device runs.
+
+    The usual way, from a folder of scene-linear EXR images to a model:
+
+    twinhdr-export render --images hdr/ --pool runs/pool     (minutes; brackets with ground truth)
+
+    twinhdr-export train --pool runs/pool --images hdr/ --run runs/s --minutes 100
+
+    twinhdr-export evaluate --weights runs/s/last.pt --images hdr/
+
+    twinhdr-export onnx --checkpoint runs/s/last.pt --out edge/models/eafnet-s.onnx
+
+    twinhdr-export verify edge/models/eafnet-s.onnx
+    """,
+)
+
+Images = Annotated[Path, typer.Option(help="Folder of scene-linear radiance images (*.exr).")]
+PoolFolder = Annotated[Path, typer.Option(help="Folder of rendered training shards.")]
+
+
+def main() -> None:
+    """Console entry point."""
+    app()
+
+
+def _fail(text: str) -> typer.Exit:
+    typer.echo(f"twinhdr-export: {text}", err=True)
+    return typer.Exit(1)
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise _fail("this command needs PyTorch, which the device does not; run: pip install twinhdr[export]")
+
+
+def _need_folder(folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        raise _fail(f"{folder}: no such folder of {what}")
+
+
+@app.command()
+def render(
+    images: Images,
+    pool: PoolFolder = Path("runs/pool"),
+    shards: Annotated[int, typer.Option(min=1, help="Shards to have in the end, about 280 tiles each.")] = 36,
+    clean: Annotated[int, typer.Option(min=0, help="Shards on top with dark scenes and little noise.")] = 16,
+    seed: Annotated[int, typer.Option(help="Another seed renders other brackets.")] = 2026,
+) -> None:
+    """Render training shards: brackets of moving worlds with their ground truth, 250 MB a shard.
+
+    Shards already in the folder are kept, so that a stopped render goes on where it was. Training may start
+    as soon as the first shard is there and takes in the others as they come.
+    """
+    from export.data import fill_pool
+
+    _need_folder(images, "radiance images (--images)")
+    try:
+        fill_pool(pool, images, seed, shards, clean)
+    except FileNotFoundError as error:
+        raise _fail(str(error)) from error
+
+
+@app.command()
+def train(
+    images: Images,
+    pool: PoolFolder = Path("runs/pool"),
+    run: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv and scores.jsonl.")] = Path(
+        "runs/s"
+    ),
+    variant: Annotated[str, typer.Option(help="Network: l, m, s or xs.")] = "s",
+    minutes: Annotated[float | None, typer.Option(min=0, help="Budget in minutes of training.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Budget in steps; reproducible to the bit.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that average their gradients.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, help="Patches a worker and step.")] = 3,
+    size: Annotated[int, typer.Option(help="Patch size; a multiple of 32.")] = 128,
+    large_fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the budget, at its end, with 192 pixel patches.")
+    ] = 0.12,
+    lr: Annotated[float, typer.Option(help="Learning rate after warm-up; falls to 1e-5 as a cosine.")] = 1e-3,
+    ema: Annotated[
+        float, typer.Option(help="Decay of the averaged weights that are scored and shipped.")
+    ] = 0.999,
+    linear_weight: Annotated[float, typer.Option(help="Weight of an L1 term on linear values.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Initial weights and patches drawn.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on from the run folder's last.pt.")] = False,
+    compiled: Annotated[
+        bool, typer.Option(help="Use torch.compile; try it, it is not always faster.")
+    ] = False,
+) -> None:
+    """Train a network on a pool of shards. Interrupt it at any time and go on with --resume.
+
+    A checkpoint is written every three minutes, scores on held-out images every fifteen. The learning rate
+    follows the budget: --minutes counts training time only, over all resumes.
+    """
+    _need_torch()
+    _need_folder(images, "radiance images (--images)")
+    _need_folder(pool, "training shards (--pool); `twinhdr-export render` makes it")
+    from export.eafnet.config import variant as named
+    from export.train import Recipe
+    from export.workers import Job, launch
+
+    try:
+        config = named(variant)
+        if size % config.multiple:
+            raise ValueError(f"--size {size} is not a multiple of {config.multiple}, which {variant} needs")
+        recipe = Recipe(
+            config,
+            steps=steps,
+            minutes=minutes,
+            batch=batch,
+            size=size,
+            large_fraction=large_fraction,
+            lr=lr,
+            ema=ema,
+            linear_weight=linear_weight,
+            seed=seed,
+        )
+        launch(Job(run, pool, images, recipe.to_dict(), workers, compiled=compiled, resume=resume))
+    except (ValueError, FileNotFoundError) as error:
+        raise _fail(str(error)) from error
+
+
+@app.command()
+def evaluate(
+    images: Images,
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint (.pt) or weights (.safetensors).")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: reference, merge, EAFNet, truth.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON to write the scores to.")] = None,
+) -> None:
+    """Score a network on the held-out images, beside the reference alone, a merge and the network's start."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from export.evaluate import BASELINES, contact_sheet, network, score_each, validation_set
+
+    _need_folder(images, "radiance images (--images)")
+    methods = dict(BASELINES)
+    try:
+        if weights is not None:
+            _need_torch()
+            methods["eafnet"] = network(_network(weights))
+        samples = validation_set(images)
+    except (ValueError, FileNotFoundError) as error:
+        raise _fail(str(error)) from error
+    scores = {name: score_each(method, samples) for name, method in methods.items()}
+    table = Table("image", *methods, title="PSNR-mu / PSNR-L in dB")
+    for name in (*samples, "mean"):
+        table.add_row(name, *(f"{s[name].psnr_mu:.2f} / {s[name].psnr_linear:.2f}" for s in scores.values()))
+    Console().print(table)
+    if out is not None:
+        plain = {m: {n: [s.psnr_mu, s.psnr_linear] for n, s in by.items()} for m, by in scores.items()}
+        out.write_text(json.dumps(plain, indent=1) + "\n")
+    if picture is not None:
+        import cv2
+
+        shown = {k: v for k, v in methods.items() if k != "blend"}
+        cv2.imwrite(str(picture), contact_sheet(shown, samples.values())[:, :, ::-1])
+
+
+@app.command()
+def onnx(
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint (.pt) of a run, or weights (.safetensors).")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write; weights go beside it as .safetensors.")],
+    card: Annotated[Path | None, typer.Option(help="JSON with a few plain values about the weights.")] = None,
+) -> None:
+    """Write the averaged weights of a run as the ONNX file the device runs (contract: docs of to_onnx.py)."""
+    _need_torch()
+    from export.to_onnx import write
+    from export.weights import save_weights
+
+    try:
+        net = _network(checkpoint)
+        facts: dict[str, Any] = json.loads(card.read_text()) if card is not None else {}
+    except (ValueError, OSError) as error:
+        raise _fail(str(error)) from error
+    write(net, out, facts)
+    save_weights(net, out.with_suffix(".safetensors"), facts)
+    typer.echo(f"{out}: EAFNet-{net.config.name.upper()}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="ONNX file; its weights lie beside it as .safetensors.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights, where they lie elsewhere.")] = None,
+) -> None:
+    """Compare an ONNX file with its weights: whole, cut in two, at several sizes. Exit 1 on a fault."""
+    _need_torch()
+    from export.verify import verify as check
+
+    if not model.is_file():
+        raise _fail(f"{model}: no such file")
+    try:
+        findings = check(model, weights or model.with_suffix(".safetensors"))
+    except (ValueError, OSError) as error:
+        raise _fail(str(error)) from error
+    for finding in findings:
+        typer.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.check}: {finding.value}")
+    if not all(f.ok for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def cost(variant: Annotated[str, typer.Argument(help="Network: l, m, s or xs.")] = "s") -> None:
+    """Count a network's parameters and multiply-accumulates per pixel."""
+    _need_torch()
+    from export.cost import cost as count
+    from export.eafnet.config import variant as named
+
+    try:
+        result = count(named(variant))
+    except ValueError as error:
+        raise _fail(str(error)) from error
+    typer.echo(
+        f"EAFNet-{variant.upper()}: {result.parameters / 1e6:.2f} M parameters, {result.kmac:.1f} kMAC/px "
+        f"({result.per_pair:.1f} per pair + {result.per_reference:.1f} per reference frame; "
+        f"{result.average():.1f} with 4 reference frames a pair)"
+    )
+
+
+def _network(path: Path) -> Any:
+    """The network of a checkpoint (averaged weights) or a safetensors file."""
+    from export.train import averaged, load
+    from export.weights import load_weights
+
+    if path.suffix == ".safetensors":
+        return load_weights(path)[0]
+    return averaged(load(path))
+
+
+if __name__ == "__main__":
+    main()
