@@ -21,11 +21,13 @@ from aiohttp import web
 from edge.errors import EX_UNAVAILABLE, TwinhdrError
 from edge.health import Health
 from edge.preview import PreviewHub
-from edge.web_guard import add_headers, guard
+from edge.web_guard import BugsOnly, add_headers, guard
 from edge.web_pictures import PictureRoutes
 from edge.web_routes import PageRoutes
 
 log = logging.getLogger(__name__)
+requests_log = logging.getLogger(f"{__name__}.requests")
+requests_log.addFilter(BugsOnly())
 
 MAX_CONNECTIONS: Final = 128
 """Of the process's file descriptors, which the recording needs too."""
@@ -124,6 +126,7 @@ class WebServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=requests_log,
             handler_cancellation=True,  # a viewer that leaves ends its answer at once, not at the next write
             shutdown_timeout=0.1,
             keepalive_timeout=IDLE_CONNECTION_S,

@@ -7,14 +7,14 @@ script that got into the page by a content security policy without inline script
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
+import logging
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 HEADERS: Final = {
@@ -31,8 +31,6 @@ HEADERS: Final = {
     "Server": "twinhdr",
 }
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-WRITE_TIMEOUT_S: Final = 10.0
-"""A reader that takes nothing for so long has gone and gives its place back."""
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -81,29 +79,12 @@ def guard(bound_to: str, allowed_hosts: Collection[str]) -> Middleware:
     return check
 
 
-class Places:
-    """A bounded number of long-lived answers of one kind."""
+class BugsOnly(logging.Filter):
+    """Keeps out of the log what a stranger can cause: requests that are no HTTP."""
 
-    def __init__(self, what: str, limit: int) -> None:
-        self._what, self._limit = what, limit
-        self.taken = 0
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Take a place, or answer 503 when all are taken."""
-        if self.taken >= self._limit:
-            text = f"all {self._limit} places for {self._what} are taken; close a viewer and try again\n"
-            raise web.HTTPServiceUnavailable(text=text, headers={hdrs.RETRY_AFTER: "5"})
-        self.taken += 1
-        try:
-            yield
-        finally:
-            self.taken -= 1
-
-
-async def write(response: web.StreamResponse, data: bytes) -> None:
-    """Send ``data``, waiting for a slow reader; raises TimeoutError for one that has stopped reading."""
-    await asyncio.wait_for(response.write(data), WRITE_TIMEOUT_S)
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
 
 
 def _is_address(host: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from edge.preview import Picture, PreviewHub
-from edge.web_guard import Places, write
+from edge.web_streams import Places, UntilGone, write
 
 WAIT_S: Final = 1.0
 FRESH_NS: Final = 1_000_000_000
@@ -69,13 +69,15 @@ class PictureRoutes:
             _shrink_send_buffer(request)
             response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: kind})
             await response.prepare(request)
-            await write(response, f"--{self._boundary}\r\n".encode())
-            number = 0
-            while True:
-                found = (await self._newer([stream], number)).get(stream)
-                if found is not None:
-                    number = found.number
-                    await write(response, self._part(found.jpeg))
+            with UntilGone(request):
+                await write(response, f"--{self._boundary}\r\n".encode())
+                number = 0
+                while True:
+                    found = (await self._newer([stream], number)).get(stream)
+                    if found is not None:
+                        number = found.number
+                        await write(response, self._part(found.jpeg))
+            return response
 
     def _part(self, jpeg: bytes) -> bytes:
         # A browser shows a part only when the next boundary has come: send that along.

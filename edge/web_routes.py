@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge.health import Health
 from edge.snapshot import HealthSnapshot
-from edge.web_guard import Places, write
 from edge.web_metrics import registry
+from edge.web_streams import Places, UntilGone, write
 
 PAGE: Final = Path(__file__).with_name("page")
 KINDS: Final = {
@@ -88,9 +88,11 @@ class PageRoutes:
         with self._listeners.one():
             response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "text/event-stream"})
             await response.prepare(request)
-            while True:
-                await write(response, f"data: {self._recent_json()}\n\n".encode())
-                await asyncio.sleep(self._period_ns / 1e9)
+            with UntilGone(request):
+                while True:
+                    await write(response, f"data: {self._recent_json()}\n\n".encode())
+                    await asyncio.sleep(self._period_ns / 1e9)
+            return response
 
     async def metrics(self, _: web.Request) -> web.StreamResponse:
         """Prometheus text format; docs/metrics.md lists the names."""

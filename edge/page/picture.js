@@ -41,6 +41,9 @@ export class LivePicture {
     this.#shown.at = 0;
     $("stage").classList.toggle("splitting", view === "split");
     this.#request?.abort();
+    const [main, before] = VIEWS[view];
+    $("layer-main").ariaLabel = `Live ${main} picture`;
+    $("layer-before").ariaLabel = `Live ${before} picture`;
     this.label(this.#tags);
     this.#placeDivider();
   }
@@ -82,7 +85,7 @@ export class LivePicture {
         if (!form.has(stream)) return null;
         const image = new Image();
         image.src = URL.createObjectURL(form.get(stream));
-        image.alt = `Live ${stream} picture`;
+        image.alt = ""; // its layer has the name, and stays
         image.dataset.stream = stream;
         await image.decode();
         return image;

@@ -20,6 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import edge.web
+import edge.web_streams
 from edge.health import Health
 from edge.preview import PreviewHub
 from edge.web import ACCEPTED_AT_ONCE, WebBindError, WebServer
@@ -295,15 +296,39 @@ def test_places_for_video_are_bounded_and_given_back(page: Page) -> None:
     assert body == b"all 3 places for video are taken; close a viewer and try again\n"
     for connection in watching:
         connection.close()
+    _until(lambda: _status_of_stream(page), lambda status: status == 200)
 
-    def again() -> int:
-        connection = page.open("/preview/fused.mjpg")
-        try:
-            return connection.getresponse().status
-        finally:
-            connection.close()
 
-    _until(again, lambda status: status == 200)
+def test_a_reader_that_stopped_reading_is_let_go(
+    page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A laptop that was shut with the page open gives its place back, and the log stays quiet about it."""
+    monkeypatch.setattr(edge.web_streams, "WRITE_TIMEOUT_S", 0.2)
+    asleep = [page.open("/preview/fused.mjpg") for _ in range(3)]
+    page.keep_publishing(bytes(3_000_000))
+    assert page.get("/preview/fused.mjpg", "HEAD")[0] == 200
+    _until(lambda: _status_of_stream(page), lambda status: status == 200)
+    for connection in asleep:
+        connection.close()
+    assert caplog.messages == []
+
+
+def test_noise_on_the_port_is_not_logged(page: Page, caplog: pytest.LogCaptureFixture) -> None:
+    """A port scanner must not fill the disk through the log."""
+    for noise in (
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"HELO\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+    ):
+        connection = socket.create_connection(("127.0.0.1", page.port), timeout=20)
+        connection.sendall(noise)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+        connection.close()
+    assert page.get("/")[0] == 200
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("path", ["/", "/api/events", "/preview/fused.mjpg", "/metrics", "/healthz"])
@@ -451,6 +476,14 @@ def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
         connection = socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=10)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: local")
         assert connection.recv(1000) == b""
+        connection.close()
+
+
+def _status_of_stream(page: Page) -> int:
+    connection = page.open("/preview/fused.mjpg")
+    try:
+        return connection.getresponse().status
+    finally:
         connection.close()
 
 
