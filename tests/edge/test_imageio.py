@@ -111,6 +111,17 @@ class TestReading:
         assert image.shape == (HEIGHT, WIDTH, 3)
         np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
+    def test_exif_orientation_is_applied(self, tmp_path: Path) -> None:
+        """A portrait photograph would be fused lying on its side, unlike what every viewer shows."""
+        tag = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)  # orientation 6: turn by 90 degrees clockwise
+        exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4)
+        jpeg = encoded(".jpg", picture())
+        path = tmp_path / "a.jpg"
+        path.write_bytes(jpeg)
+        upright = read_linear(path)
+        path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+        np.testing.assert_array_equal(read_linear(path), np.rot90(upright, -1))
+
     def test_one_pixel_is_an_image(self, tmp_path: Path) -> None:
         """The smallest image would fail somewhere inside."""
         path = tmp_path / "a.png"
@@ -258,6 +269,13 @@ class TestUnsuited:
         with OpenEXR.File(parts) as file:
             file.write(str(path))
         assert "2 parts" in error_of(path)
+
+    def test_an_exr_that_claims_to_be_huge_is_refused(self, tmp_path: Path) -> None:
+        """A header of a few bytes would exhaust the memory."""
+        data = exr_bytes(tmp_path / "a.exr", {"RGB": np.zeros((4, 4, 3), np.float32)})
+        small, huge = struct.pack("<4i", 0, 0, 3, 3), struct.pack("<4i", 0, 0, 199_999, 199_999)
+        assert data.count(small) == 2
+        assert "pixels are more than" in error_of(tmp_path / "b.exr", data.replace(small, huge))
 
     def test_what_is_no_file_is_refused_without_waiting(self, tmp_path: Path) -> None:
         """Reading a pipe would wait for ever."""
