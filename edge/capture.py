@@ -10,12 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from edge.clock import TimeBase
 from edge.frames import CameraName, Frame, FrameStatus
 from edge.pair import Stamped
+from edge.timebase import TimeBase
 from hw.camera import Camera, CameraLostError
 
 READ_TIMEOUT_S = 0.25
+EDGE_SLACK_NS = 20_000_000
+"""A frame placed this little before the start edge is one of the first, on clocks not yet well known."""
 
 FrameSink = Callable[[Stamped], None]
 DropSink = Callable[[str, CameraName, int, int], None]
@@ -42,17 +44,20 @@ class Intake:
 
     def take(self, frame: Frame) -> None:
         """One frame from a camera."""
+        # Handing on stays under the lock: a frame may release frames of the other camera that have waited.
         with self._lock:
             self._count_gap(frame)
             if frame.status is not FrameStatus.OK:
                 self._on_drop(frame.status.value, frame.camera, frame.seq, 1)
                 return
             placed = self._base.stamp(frame)
-        for ready, t_ns in placed:
-            if t_ns < 0:
-                self._on_drop("before_start", ready.camera, ready.seq, 1)
-            else:
-                self._sink(Stamped(ready, t_ns))
+            for lost in self._base.given_up():
+                self._on_drop("no_time", lost.camera, lost.seq, 1)
+            for ready, t_ns in placed:
+                if t_ns < -EDGE_SLACK_NS:
+                    self._on_drop("before_start", ready.camera, ready.seq, 1)
+                else:
+                    self._sink(Stamped(ready, max(t_ns, 0)))
 
     def _count_gap(self, frame: Frame) -> None:
         last = self._last_seq.get(frame.camera)

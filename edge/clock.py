@@ -4,9 +4,6 @@ A camera stamps the middle of an exposure on its own clock. A frame arrives afte
 the readout and a transfer whose jitter only ever adds delay, so the *earliest* arrivals carry the truth: a
 line through the lower envelope of (device, host) stamps gives offset and drift. Arrival jitter never becomes
 frame time; it only moves the offset between two cameras, where the readout delay of equal models cancels.
-
-Some cameras count in wrong units (known: x10 and x0.694 for 1 ns ticks); the ratio is found from the first
-seconds and snapped to the table below.
 """
 
 from __future__ import annotations
@@ -15,30 +12,21 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge.frames import Frame
+from edge.ticks import TickFinder, TickRatio
 
-KNOWN_TICK_RATIOS = (1.0, 10.0, 0.1, 0.694, 1.0 / 0.694, 1000.0, 0.001)
-"""Device nanoseconds per real nanosecond that cameras are known to report."""
-
-SNAP_TOLERANCE = 0.02
-ARRIVAL_JITTER_NS = 5_000_000
-"""What an arrival may be late by; makes the first, short looks at the tick ratio tolerant."""
-SETTLED_SPAN_NS = 60_000_000
 BUCKET_NS = 250_000_000
 MAX_BUCKETS = 240
-DRIFT_PRIOR_PPM = 50.0
-"""Crystals of industrial cameras are specified at 50 to 100 ppm."""
 ENVELOPE_NOISE_NS = 100_000.0
 """Spread of the earliest arrival of a bucket; weighs the data against the drift prior."""
-
-
-def snap_tick_ratio(measured: float, tolerance: float = SNAP_TOLERANCE) -> float:
-    """The nearest known tick ratio (device ns per real ns) if within ``tolerance``, else ``measured``."""
-    if not (math.isfinite(measured) and measured > 0):
-        raise ValueError(f"tick ratio must be finite and positive, got {measured}")
-    nearest = min(KNOWN_TICK_RATIOS, key=lambda known: abs(math.log(measured / known)))
-    return nearest if abs(measured / nearest - 1.0) <= tolerance else measured
+LATE_NS = 1_000_000.0
+"""A bucket whose earliest arrival is later than this above the line was held up as a whole: no evidence."""
+JUMP_NS = 1_000_000_000
+"""No frame arrives this long before it was taken: the device clock was set forward."""
+BURST_NS = 2_000_000
+"""Arrivals closer than this were handed over together, after the host was held up."""
+MAX_EARLY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +47,7 @@ class ClockLine:
     def _host_per_device(self) -> float:
         return (1.0 - self.drift_ppm * 1e-6) / self.tick_ratio
 
-    def to_host(self, t_device_ns: int) -> float:
+    def to_host(self, t_device_ns: float) -> float:
         """Host time in ns at which the instant ``t_device_ns`` happened (plus the constant delay)."""
         return self.host0_ns + (t_device_ns - self.device0_ns) * self._host_per_device
 
@@ -69,131 +57,101 @@ class ClockLine:
 
 
 class ClockFit:
-    """Collects stamps of one camera and answers with the best line so far.
+    """Collects stamps of one camera, from its start to its next, and answers with the best line so far.
 
-    ``observe`` takes the mid-exposure device stamp and the arrival *less half the exposure*, so that frames
-    of different exposure have the same delay.
+    A minute of evidence is kept: enough to average, short enough to follow a crystal that warms up.
     """
 
     def __init__(self) -> None:
-        self._first: tuple[int, int] | None = None
+        self._ticks = TickFinder()
+        self._ratio: TickRatio | None = None
+        self._early: list[tuple[int, float]] = []
         self._last: tuple[int, int] | None = None
-        self._ratio = 1.0
-        self._ratio_span_ns = 0
-        self._buckets: list[tuple[int, float, float]] = []  # (bucket, device seconds, lowest delay in ns)
+        self._zero = (0, 0.0)
+        self._bucket = 0
+        self._t_s: list[float] = []
+        self._delay_ns: list[float] = []
         self._line: ClockLine | None = None
 
     @property
     def line(self) -> ClockLine | None:
-        """The current line, or None before the first frame."""
+        """The current line, or None while the tick ratio is not known."""
         return self._line
 
-    @property
-    def settled(self) -> bool:
-        """Whether enough time has passed for the tick ratio to be known."""
-        return self._ratio_span_ns > 0
+    def continues(self, t_device_ns: int, t_host_ns: int) -> bool:
+        """Whether a frame with these stamps can be of the same run of the device clock.
 
-    def observe(self, t_device_ns: int, t_host_ns: int, exposure_us: float) -> ClockLine:
-        """Add one frame and return the refined line. Stamps that run backwards restart the fit."""
-        t_host_ns -= round(exposure_us * 500.0)
-        if self._first is None or self._last is None or t_device_ns <= self._last[0]:
-            self._restart(t_device_ns, t_host_ns)
+        It is not where stamps run backwards (the camera was restarted), or so far ahead that the frame would
+        have arrived before it was taken (its clock was set).
+        """
+        if self._last is not None and t_device_ns <= self._last[0]:
+            return False
+        return self._line is None or self._line.to_host(t_device_ns) - t_host_ns < JUMP_NS
+
+    def observe(self, t_device_ns: int, t_host_ns: int, exposure_us: float) -> None:
+        """Add one frame of this run: stamps of the middle of its exposure and of its arrival."""
+        at_host_ns = t_host_ns - exposure_us * 500.0  # the same delay for short and long exposures
+        in_burst = self._last is not None and t_host_ns - self._last[1] < BURST_NS
         self._last = (t_device_ns, t_host_ns)
-        self._find_ratio(t_device_ns, t_host_ns)
-        self._add(t_device_ns, t_host_ns)
-        self._line = self._solve()
-        return self._line
-
-    def _restart(self, t_device_ns: int, t_host_ns: int) -> None:
-        self._first = (t_device_ns, t_host_ns)
-        self._buckets = []
-        self._ratio, self._ratio_span_ns = 1.0, 0
-
-    def _find_ratio(self, t_device_ns: int, t_host_ns: int) -> None:
-        assert self._first is not None
-        host_span = t_host_ns - self._first[1]
-        # The span doubles between looks: early looks are coarse, and a settled ratio is not questioned again.
-        if host_span < max(SETTLED_SPAN_NS, 2 * self._ratio_span_ns) or self._ratio_span_ns > 2_000_000_000:
+        ratio = self._ticks.observe(t_device_ns, round(at_host_ns), in_burst)
+        if ratio is None:
+            self._early.append((t_device_ns, at_host_ns))
+            del self._early[:-MAX_EARLY]
             return
-        tolerance = SNAP_TOLERANCE + ARRIVAL_JITTER_NS / host_span
-        ratio = snap_tick_ratio((t_device_ns - self._first[0]) / host_span, tolerance)
-        self._ratio_span_ns = host_span
-        if ratio != self._ratio:
-            self._ratio = ratio
-            self._buckets = []
+        better = ratio != self._ratio
+        if better:
+            self._ratio, self._zero = ratio, (t_device_ns, at_host_ns)
+            self._t_s, self._delay_ns = [], []
+            for early in self._early:
+                self._add(ratio, *early)
+            self._early = []
+        if self._add(ratio, t_device_ns, at_host_ns) or better:
+            self._line = self._solve(ratio)
 
-    def _add(self, t_device_ns: int, t_host_ns: int) -> None:
-        assert self._first is not None
-        since_ns = (t_device_ns - self._first[0]) / self._ratio
-        delay_ns = (t_host_ns - self._first[1]) - since_ns
+    def _add(self, ratio: TickRatio, t_device_ns: int, at_host_ns: float) -> bool:
+        """Keep the earliest arrival of each bucket of time. Whether this one is evidence."""
+        since_ns = (t_device_ns - self._zero[0]) / ratio.value
+        delay_ns = at_host_ns - self._zero[1] - since_ns
         bucket = int(since_ns // BUCKET_NS)
-        if self._buckets and self._buckets[-1][0] == bucket:
-            if delay_ns < self._buckets[-1][2]:
-                self._buckets[-1] = (bucket, since_ns * 1e-9, delay_ns)
+        if not self._t_s or bucket != self._bucket:
+            self._bucket = bucket
+            self._t_s.append(since_ns * 1e-9)
+            self._delay_ns.append(delay_ns)
+            del self._t_s[:-MAX_BUCKETS], self._delay_ns[:-MAX_BUCKETS]
+        elif delay_ns < self._delay_ns[-1]:
+            self._t_s[-1], self._delay_ns[-1] = since_ns * 1e-9, delay_ns
         else:
-            self._buckets.append((bucket, since_ns * 1e-9, delay_ns))
-            del self._buckets[:-MAX_BUCKETS]
+            return False
+        return True
 
-    def _solve(self) -> ClockLine:
+    def _solve(self, ratio: TickRatio) -> ClockLine:
         """Ridge regression of delay on time: the drift prior rules until the data outweighs it."""
-        assert self._first is not None
-        if not self._buckets:
-            return ClockLine(self._first[0], float(self._first[1]), self._ratio, 0.0, 0.0)
-        t_s = np.array([b[1] for b in self._buckets])
-        delay_ns = np.array([b[2] for b in self._buckets])
-        t_mid, d_mid = float(t_s.mean()), float(delay_ns.mean())
-        spread = t_s - t_mid
-        ridge = (ENVELOPE_NOISE_NS / (DRIFT_PRIOR_PPM * 1e3)) ** 2  # slope is in ns per s: 1 ppm is 1000
-        slope = float(spread @ (delay_ns - d_mid)) / (float(spread @ spread) + ridge)
-        residual = delay_ns - d_mid - slope * spread
-        # Anchored at the middle of the data, so that a wrong slope costs least where frames are now.
-        device0 = self._first[0] + round(t_mid * 1e9 * self._ratio)
-        host0 = self._first[1] + t_mid * 1e9 + d_mid
-        return ClockLine(device0, host0, self._ratio, -slope * 1e-3, float(residual.std()))
+        t_s, delay_ns = np.array(self._t_s), np.array(self._delay_ns)
+        # First what no drift can explain is left out, then what the line shows to be late.
+        used = delay_ns <= delay_ns.min() + LATE_NS + 4e3 * ratio.error_ppm * (t_s[-1] - t_s[0])
+        for _ in range(2):
+            t_mid, d_mid, slope = _ridge(t_s[used], delay_ns[used], ratio.error_ppm)
+            above_ns = delay_ns - (d_mid + slope * (t_s - t_mid))
+            used = above_ns <= max(LATE_NS, 3.0 * _middle(np.abs(above_ns[used])))
+        t_mid, d_mid, slope = _ridge(t_s[used], delay_ns[used], ratio.error_ppm)
+        residual = (delay_ns - (d_mid + slope * (t_s - t_mid)))[used]
+        spread_ns = math.sqrt(float(residual @ residual) / len(residual))
+        # Anchored at the middle of the data, where a wrong slope costs nothing.
+        device0 = self._zero[0] + round(t_mid * 1e9 * ratio.value)
+        host0 = self._zero[1] + t_mid * 1e9 + d_mid
+        return ClockLine(device0, host0, ratio.value, -slope * 1e-3, spread_ns)
 
 
-class TimeBase:
-    """Session time for the frames of both cameras: ns of the reference camera's clock, in real units.
+def _ridge(
+    t_s: NDArray[np.float64], delay_ns: NDArray[np.float64], prior_ppm: float
+) -> tuple[float, float, float]:
+    """Mean time, mean delay and slope (ns per s; 1 ppm is 1000)."""
+    t_mid, d_mid = float(t_s.sum()) / len(t_s), float(delay_ns.sum()) / len(t_s)
+    spread = t_s - t_mid
+    ridge = (ENVELOPE_NOISE_NS / (prior_ppm * 1e3)) ** 2
+    return t_mid, d_mid, float(spread @ (delay_ns - d_mid)) / (float(spread @ spread) + ridge)
 
-    Zero is the beginning of the first reference exposure, which is the common start edge.
-    ``stamp`` returns the frames whose time is now known, in order of arrival: the first few wait until the
-    tick ratio of their camera (and for the secondary, of the reference) is settled.
-    """
 
-    def __init__(self) -> None:
-        self.reference = ClockFit()
-        self.secondary = ClockFit()
-        self._epoch_device_ns: int | None = None
-        self._waiting: list[Frame] = []
-
-    def stamp(self, frame: Frame) -> list[tuple[Frame, int]]:
-        """Take one frame; return (frame, t_ns) for each that can be placed in session time."""
-        fit = self.reference if frame.camera == "reference" else self.secondary
-        fit.observe(frame.t_device_ns, frame.t_host_ns, frame.exposure.exposure_us)
-        self._waiting.append(frame)
-        placed = [(f, t) for f in self._waiting if (t := self._place(f)) is not None]
-        if placed:
-            done = {id(f) for f, _ in placed}
-            self._waiting = [f for f in self._waiting if id(f) not in done]
-        return placed
-
-    def _place(self, frame: Frame) -> int | None:
-        reference = self.reference.line
-        if reference is None or not self.reference.settled:
-            return None
-        if self._epoch_device_ns is None:
-            first = next(f for f in self._waiting if f.camera == "reference")
-            half_ns = first.exposure.exposure_us * 500.0 * reference.tick_ratio
-            self._epoch_device_ns = first.t_device_ns - round(half_ns)
-        t_device: float = frame.t_device_ns
-        if frame.camera == "secondary":
-            if self.secondary.line is None or not self.secondary.settled:
-                return None
-            t_device = reference.to_device(self.secondary.line.to_host(frame.t_device_ns))
-        return round((t_device - self._epoch_device_ns) / reference.tick_ratio)
-
-    def drift_ppm(self) -> float | None:
-        """Secondary clock against the reference clock; positive where the secondary runs fast."""
-        if self.reference.line is None or self.secondary.line is None:
-            return None
-        return self.secondary.line.drift_ppm - self.reference.line.drift_ppm
+def _middle(values: NDArray[np.float64]) -> float:
+    """The median, or its upper neighbour."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
