@@ -18,7 +18,7 @@ from edge.config_schema import Config
 from edge.daemon import Daemon, Parts
 from edge.frames import CameraName
 from edge.health import Health
-from edge.housekeeping import publish_machine
+from edge.housekeeping import Housekeeper
 from edge.ladder_plan import open_fusion
 from edge.preview import PreviewHub
 from edge.report import Reporter
@@ -40,6 +40,7 @@ def run_daemon(config: Config, duration_s: float | None, session_dir: Path | Non
     info = opened.rig.reference.info
     with _page(config, health, hub):
         log.info("measuring what the networks cost on this machine")
+        health.event(time.monotonic_ns(), "measuring what the networks cost on this machine")
         fusion = open_fusion(
             config.fuse,
             width=info.width,
@@ -64,11 +65,11 @@ def run_daemon(config: Config, duration_s: float | None, session_dir: Path | Non
 
 def _record(daemon: Daemon, config: Config, session: SessionWriter, health: Health) -> None:
     begin_ns = time.monotonic_ns()
+    housekeeper = Housekeeper(health, session.path, config.store)
 
     def every_second() -> bool:
         now_ns = time.monotonic_ns()
-        seconds = (now_ns - begin_ns) / 1e9
-        return publish_machine(health, session.path, config.store, seconds, now_ns)
+        return housekeeper.tick((now_ns - begin_ns) / 1e9, now_ns)
 
     try:
         daemon.run(every_second)

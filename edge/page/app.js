@@ -22,6 +22,7 @@ function onStatus(status) {
   light.exposures(status);
   light.flicker(status);
   picture.label(light.tags(status));
+  picture.explain(f.capital(status.events[0]?.text ?? ""));
   log(status);
   document.body.dataset.updates = Number(document.body.dataset.updates ?? 0) + 1;
 }

@@ -7,6 +7,7 @@ const NAMES = ["low", "reference", "high"];
 const USUAL_RANGE_EV = 10;
 const WINDOW_S = 60;
 const LEAST_FLICKER = 0.001;
+const GAP_S = 5;
 
 /** What each exposure sees, on an axis of radiance in stops; 0 saturates the reference. */
 export function exposures(status) {
@@ -75,7 +76,7 @@ function line(points, top) {
   return points
     .filter(([age]) => age <= WINDOW_S)
     .map(([age, v]) => {
-      const joined = last !== null && last - age < 1.6;
+      const joined = last !== null && last - age < GAP_S;
       last = age;
       return `${joined ? "L" : "M"}${(600 * (1 - age / WINDOW_S)).toFixed(1)} ${(100 - (96 * Math.abs(v)) / top).toFixed(1)}`;
     })

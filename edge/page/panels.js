@@ -100,6 +100,7 @@ export function store(status) {
   const g = (name) => value(status, "gauges", name);
   const left = g("disk_left_s");
   const recorded = Object.values(status.totals.recorded_bytes ?? {}).reduce((sum, n) => sum + n, 0);
+  set($("source"), value(status, "texts", "source") ?? "");
   facts($("store"), [
     ["Disk free", f.bytes(g("disk_free_bytes"))],
     ["Room for", f.span(left), left !== null && left < 600 ? "bad" : left !== null && left < 3600 ? "warn" : ""],

@@ -14,6 +14,7 @@ export class LivePicture {
   #shown = { at: 0, age: 0, times: [], urls: [] };
   #request = null;
   #tags = {};
+  #reason = "";
 
   constructor() {
     $("views").addEventListener("change", (event) => this.#choose(event.target.value));
@@ -25,6 +26,11 @@ export class LivePicture {
     this.#choose("split");
     setInterval(() => this.#judgeAge(), 500);
     this.#run();
+  }
+
+  /** Words for as long as there is no picture: what happened last. */
+  explain(text) {
+    this.#reason = text;
   }
 
   /** Words beside the names on the picture: {fused: "0.1 % clipped"}. */
@@ -117,7 +123,7 @@ export class LivePicture {
     const old = now - at + age;
     const stale = !at || old > STALE_MS;
     $("stage").classList.toggle("stale", stale);
-    set($("veil"), !stale ? "" : at ? `Picture ${span(old / 1000)} old` : "No picture yet");
+    set($("veil"), !stale ? "" : at ? `Picture ${span(old / 1000)} old` : ["No picture yet", this.#reason].filter(Boolean).join("\n"));
     const recent = times.filter((t) => now - t < 3000);
     const perSecond = recent.length > 1 ? (1000 * (recent.length - 1)) / (recent.at(-1) - recent[0]) : 0;
     set($("picture-facts"), stale || !size ? "" : `${size}, ${perSecond.toFixed(1)} pictures a second`);
