@@ -8,8 +8,9 @@ starts with a keyframe and its own header and plays alone; because times count f
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,13 +30,17 @@ TICKS_PER_S = 90_000
 _BT2020, _BT2020_NC, _PQ, _HLG, _LIMITED = 9, 9, 16, 18, 1
 """Code points of ITU-T H.273, as FFmpeg and AV1 use them."""
 _TYPICAL_FALL_NITS = 400
+_FEW_CORES = 4
+_TASKS = "/proc/self/task"
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
     """How to encode. ``preset`` None: x265 superfast, SVT-AV1 10; ``crf`` None: 20 and 30.
 
-    ``threads`` 0: as many as the encoder likes. ``sync_s``: seconds between fdatasync calls, so that a power
+    ``threads`` 0: one for x265 on a machine of up to four cores, else as many as the encoder likes. x265 runs
+    its worker threads at nice 10, so that beside a busy network they starve: on two busy cores 960x540 fell
+    to 2 fps with workers and kept 9 fps without. ``sync_s``: seconds between fdatasync calls, so that a power
     cut costs little more than a crash; None: never.
     """
 
@@ -152,7 +157,8 @@ class _Mp4(OpenSegment[YuvImage]):
         self._stream.options = make(settings, fmt, fps, mastering, light)
         if settings.codec == "hevc":
             context.codec_tag = "hvc1"
-        context.open()
+        with ordinary_priority():
+            context.open()
 
     def add(self, image: YuvImage, ticks: int) -> None:
         height, width = image.y.shape
@@ -190,6 +196,23 @@ class _Mp4(OpenSegment[YuvImage]):
             self._container.mux(packet)
 
 
+@contextlib.contextmanager
+def ordinary_priority() -> Iterator[None]:
+    """Undo what a library does to the scheduling of this thread and of threads that it starts meanwhile.
+
+    SVT-AV1, when root runs it, gives all its threads and the calling one real-time priority 99 and leaves it
+    so: everything else on the machine, cameras included, then waits for the encoder.
+    """
+    before = set(os.listdir(_TASKS))
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for task in {0} | {int(name) for name in set(os.listdir(_TASKS)) - before}:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                os.sched_setscheduler(task, policy, parameters)
+
+
 def _muxer_options(settings: VideoSettings) -> dict[str, str]:
     """A header without an index, fragments by time, absolute decode times from the first fragment on."""
     return {
@@ -223,8 +246,9 @@ def _x265_options(
             "master-display": mastering.x265(),
             "max-cll": f"{light.max_cll},{light.max_fall}",
         }
-    if settings.threads:
-        params["pools"] = settings.threads
+    threads = settings.threads or (1 if len(os.sched_getaffinity(0)) <= _FEW_CORES else 0)
+    if threads:
+        params["pools"] = "none" if threads == 1 else threads
     return {
         "preset": str(settings.preset or "superfast"),
         "tune": "zerolatency",

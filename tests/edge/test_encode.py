@@ -210,6 +210,19 @@ def test_other_failures_are_named(tmp_path: Path) -> None:
         encoder.close()
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_encoders_leave_scheduling_alone(tmp_path: Path, codec: Codec) -> None:
+    """SVT-AV1 run by root takes real-time priority for itself and its caller: cameras would wait for it."""
+    encoder = HdrEncoder(
+        tmp_path, width=WIDTH, height=HEIGHT, fps=FPS, origin_ns=0, settings=VideoSettings(codec)
+    )
+    encoder.write(picture(0), 0)
+    policies = {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+    encoder.close()
+    assert policies == {os.SCHED_OTHER}
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A second writer in the same folder must go on after the files that are there."""
     record(tmp_path, frames=2)
