@@ -20,7 +20,7 @@ from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
 from edge.crew import Crew
 from edge.flicker import mean_mu_luminance
-from edge.frames import CameraName, HdrFrame
+from edge.frames import CameraName
 from edge.fuse import Fuser
 from edge.ladder_plan import Fusion
 from edge.line import Fused, FusionLine
@@ -79,8 +79,8 @@ class Daemon:
         self._frames: Ring[Stamped] = Ring(
             "frames", FRAME_RING, lambda s: report.stage_drop("fuse", "too_slow", s.frame.camera, s.frame.seq)
         )
-        self._hdr: Ring[HdrFrame] = Ring(
-            "hdr", HDR_RING, lambda f: report.stage_drop("encode", "too_slow", "reference", f.seq)
+        self._hdr: Ring[Fused] = Ring(
+            "hdr", HDR_RING, lambda f: report.stage_drop("encode", "too_slow", "reference", f.hdr.seq)
         )
         self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
         self._masters = self._master_rings() if parts.config.masters.enabled else {}
@@ -250,7 +250,7 @@ class Daemon:
     def _hand_on(self, fused: Fused) -> None:
         self._parts.reporter.fused(fused.hdr)
         if self._recorder is not None:
-            self._put(self._hdr, fused.hdr)
+            self._put(self._hdr, fused)
         if self._viewer.due(time.monotonic_ns()):
             self._pictures.put(fused)
 
@@ -262,18 +262,20 @@ class Daemon:
             if self._recorder is not None:
                 self._recorder.close()
 
-    def _encode_one(self, frame: HdrFrame) -> None:
-        if self._recorder is not None:
-            self._parts.reporter.luminance("fused", self._recorder.write(frame))
+    def _encode_one(self, fused: Fused) -> None:
+        if self._recorder is None:
+            return
+        self._parts.reporter.luminance("fused", self._recorder.write(fused.hdr))
+        reference = fused.prepared.reference
+        with self._watch.stage("measure"):
+            mean_mu = mean_mu_luminance(reference, self._parts.opened.full_scale, SAMPLE_STEP)
+        self._parts.reporter.luminance("reference", mean_mu)
 
     def _view(self) -> None:
         self._each(self._pictures, "viewer", self._view_one)
 
     def _view_one(self, fused: Fused) -> None:
         self._viewer.show(fused, time.monotonic_ns())
-        reference = fused.prepared.reference
-        mean_mu = mean_mu_luminance(reference, self._parts.opened.full_scale, SAMPLE_STEP)
-        self._parts.reporter.luminance("reference", mean_mu)
 
     # what the stages share
 
@@ -302,3 +304,4 @@ class Daemon:
             self._parts.reporter.health.gauge("ring_depth", len(ring), ring.name)
             self._parts.reporter.health.gauge("ring_capacity", ring.capacity, ring.name)
         self._parts.reporter.clocks(self.intake)
+        self._parts.reporter.cameras()

@@ -1,4 +1,4 @@
-"""Once a second: disk, memory, temperature."""
+"""Once a second: what was written, what room is left, memory, temperature."""
 
 from __future__ import annotations
 
@@ -18,35 +18,46 @@ def disk_floor_bytes(store: StoreConfig, total_bytes: int) -> int:
     return max(round(store.min_free_gb * 1e9), round(store.min_free_share * total_bytes))
 
 
-def publish_machine(health: Health, folder: Path, store: StoreConfig, session_s: float, now_ns: int) -> bool:
-    """Publish disk, memory and temperature. False when the disk has reached its floor."""
-    health.gauge("rss_bytes", _resident_bytes())
-    health.gauge("cpu_celsius", _celsius())
-    usage = shutil.disk_usage(folder)
-    above_bytes = usage.free - disk_floor_bytes(store, usage.total)
-    health.gauge("disk_free_bytes", usage.free)
-    written = _written_bytes(folder)
-    if written and session_s > 1.0:
-        health.gauge("disk_left_s", max(0.0, above_bytes / (written / session_s)))
-    return health_of_disk(health, above_bytes, usage.free, now_ns)
+class Housekeeper:
+    """Publishes the figures of the machine and of one session's folder. One thread calls ``tick``."""
 
+    def __init__(self, health: Health, folder: Path, store: StoreConfig) -> None:
+        self._health = health
+        self._folder = folder
+        self._store = store
+        self._written: dict[str, int] = {}
 
-def health_of_disk(health: Health, above_bytes: int, free_bytes: int, now_ns: int) -> bool:
-    """Name the condition of the disk; False when recording must end."""
-    ok = above_bytes > 0
-    health.condition(
-        "disk",
-        ok,
-        now_ns,
-        f"{free_bytes / 1e9:.1f} GB are free, which is the floor that store.min_free_gb and "
-        "store.min_free_share set; recording ends.",
-        "Delete or move sessions, or lower the floor.",
-    )
-    return ok
+    def tick(self, running_s: float, now_ns: int) -> bool:
+        """Publish; ``running_s`` is real time since recording began. False when the disk is at its floor."""
+        health = self._health
+        health.gauge("rss_bytes", _resident_bytes())
+        health.gauge("cpu_celsius", _celsius())
+        usage = shutil.disk_usage(self._folder)
+        above_bytes = usage.free - disk_floor_bytes(self._store, usage.total)
+        health.gauge("disk_free_bytes", usage.free)
+        written = self._publish_written()
+        if written and running_s > 1.0:
+            health.gauge("disk_left_s", max(0.0, above_bytes * running_s / written))
+        health.condition(
+            "disk",
+            above_bytes > 0,
+            now_ns,
+            f"{usage.free / 1e9:.1f} GB are free, which is the floor that store.min_free_gb and "
+            "store.min_free_share set; recording ends.",
+            "Delete or move sessions, or lower the floor.",
+        )
+        return above_bytes > 0
 
-
-def _written_bytes(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
+    def _publish_written(self) -> int:
+        """Count what each stream has grown by since the last tick; returns the size of all."""
+        total = 0
+        for stream in (entry for entry in self._folder.iterdir() if entry.is_dir()):
+            size = sum(entry.stat().st_size for entry in stream.rglob("*") if entry.is_file())
+            grown = size - self._written.get(stream.name, 0)
+            self._health.count("recorded_bytes", stream.name, n=max(0, grown))
+            self._written[stream.name] = size
+            total += size
+        return total
 
 
 def _resident_bytes() -> float | None:

@@ -13,6 +13,8 @@ from edge.ladder_plan import Fusion
 from edge.segments import ClosedSegment
 from edge.sidecar import SidecarWriter
 
+SILENT_S = 1.0
+
 
 class Reporter:
     """Any thread may call any method."""
@@ -22,11 +24,12 @@ class Reporter:
         self.sidecar = sidecar
         self._lock = threading.Lock()
         self._flicker = {"reference": FlickerGauge(), "fused": FlickerGauge()}
-        self._bytes: dict[str, int] = {}
+        self._last_t_ns: dict[CameraName, int] = {"reference": 0, "secondary": 0}
 
     def received(self, frame: Frame, t_ns: int) -> None:
         """A frame came from a camera and has its place in time."""
         self.health.tick("frames", time.monotonic_ns(), frame.camera)
+        self._last_t_ns[frame.camera] = t_ns
         if frame.camera == "reference":
             self.health.gauge("session_s", t_ns / 1e9)
 
@@ -63,7 +66,6 @@ class Reporter:
 
     def segment_closed(self, closed: ClosedSegment) -> None:
         """A file is complete."""
-        self.health.count("recorded_bytes", closed.stream, n=closed.size_bytes)
         self.sidecar.segment(closed)
 
     def fusion(self, fusion: Fusion, budget_ms: float) -> None:
@@ -79,6 +81,22 @@ class Reporter:
             "Fusing goes on a rung lower; see fuse.model in the configuration.",
             "warning",
         )
+
+    def cameras(self) -> None:
+        """Name a camera that fell silent while the other films; seconds are of the recording."""
+        rows: tuple[tuple[CameraName, CameraName, str], ...] = (
+            ("reference", "secondary", "There is no video without it."),
+            ("secondary", "reference", "The video goes on from the reference alone."),
+        )
+        for camera, other, cost in rows:
+            silent_s = (self._last_t_ns[other] - self._last_t_ns[camera]) / 1e9
+            self.health.condition(
+                f"{camera} camera",
+                silent_s < SILENT_S,
+                time.monotonic_ns(),
+                f"no frame for {silent_s:.0f} s. {cost}",
+                "Check its cable and its power.",
+            )
 
     def clocks(self, intake: Intake) -> None:
         """How well the cameras' clocks are known."""
