@@ -141,12 +141,19 @@ class _Mp4(OpenSegment[YuvImage]):
         self._meter = LightMeter()
         self._ticks_per_frame = round(TICKS_PER_S / fps)
         self._sink = Sink(path, sync)
+        try:
+            self._start(fps, fmt, settings, light)
+        except BaseException:
+            self._sink.close()
+            raise
+
+    def _start(self, fps: float, fmt: HdrFormat, settings: VideoSettings, light: ContentLight) -> None:
         mastering = MasteringDisplay(fmt.peak_nits, fmt.min_nits)
         below: Any = HeaderRewriter(self._sink, mastering, light) if fmt.transfer == "pq" else self._sink
-        self._container = av.open(below, "w", format="mp4", options=_muxer_options(settings))
+        self._container = self._av.open(below, "w", format="mp4", options=_muxer_options(settings))
         name = "libx265" if settings.codec == "hevc" else "libsvtav1"
         self._stream = self._container.add_stream(name, rate=Fraction(fps).limit_denominator(1001))
-        self._stream.width, self._stream.height = size
+        self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p10le"
         self._stream.time_base = Fraction(1, TICKS_PER_S)
         context = self._stream.codec_context

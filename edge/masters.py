@@ -115,11 +115,18 @@ class _Mkv(OpenSegment[Image]):
         self._quadrants = quadrants
         self._pix_fmt = stored_format(bit_depth, colour=len(shape) == 3)
         self._sink = Sink(path, sync)
+        try:
+            self._start(fps, settings)
+        except BaseException:
+            self._sink.close()
+            raise
+
+    def _start(self, fps: float, settings: MasterSettings) -> None:
         options = {"cluster_time_limit": str(round(settings.cluster_s * 1000)), "flush_packets": "1"}
-        self._container = av.open(self._sink, "w", format="matroska", options=options)
-        self._container.metadata["LAYOUT"] = QUADRANTS if quadrants else PLAIN
+        self._container = self._av.open(self._sink, "w", format="matroska", options=options)
+        self._container.metadata["LAYOUT"] = QUADRANTS if self._quadrants else PLAIN
         self._stream = self._container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1001))
-        self._stream.height, self._stream.width = shape[:2]
+        self._stream.height, self._stream.width = self._shape[:2]
         self._stream.pix_fmt = self._pix_fmt
         self._stream.time_base = Fraction(1, TICKS_PER_S)
         self._stream.codec_context.time_base = Fraction(1, TICKS_PER_S)

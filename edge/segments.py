@@ -46,7 +46,7 @@ ImageT = TypeVar("ImageT")
 
 
 class OpenSegment(ABC, Generic[ImageT]):
-    """One file being written. May raise OSError and ValueError; ``SegmentWriter`` gives them a name."""
+    """One file being written. Raises FFmpegError, OSError, ValueError; ``SegmentWriter`` names them."""
 
     @abstractmethod
     def add(self, image: ImageT, ticks: int) -> None:
@@ -147,9 +147,11 @@ class SegmentWriter(ABC, Generic[ImageT]):
     @contextlib.contextmanager
     def _named(self, doing: str) -> Iterator[None]:
         """Turn what a library says into an EncodeError with file and remedy, and give the file up."""
+        from av import FFmpegError
+
         try:
             yield
-        except (OSError, ValueError) as error:  # PyAV's FFmpegError is one of the two, by its code
+        except (FFmpegError, OSError, ValueError) as error:
             path = self._path
             if self._open is not None:
                 self._open.abandon()
