@@ -68,11 +68,15 @@ def render(
     Shards already in the folder are kept, so that a stopped render goes on where it was. Training may start
     as soon as the first shard is there and takes in the others as they come.
     """
+    from rich.progress import Progress
+
     from export.data import fill_pool
 
     _need_folder(images, "radiance images (--images)")
     try:
-        fill_pool(pool, images, seed, shards, clean)
+        with Progress() as progress:
+            task = progress.add_task("shards", total=shards + clean)
+            fill_pool(pool, images, seed, shards, clean, done=lambda _: progress.advance(task))
     except FileNotFoundError as error:
         raise _fail(str(error)) from error
 

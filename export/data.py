@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -222,10 +222,18 @@ def render_shard(
     return {"pixels": np.stack(pixels), "exposure": np.stack(exposure), "mean": np.stack(mean)}
 
 
-def fill_pool(folder: Path, images: Path, seed: int, shards: int, clean: int = 16, views: int = 48) -> None:
+def fill_pool(
+    folder: Path,
+    images: Path,
+    seed: int,
+    shards: int,
+    clean: int = 16,
+    views: int = 48,
+    done: Callable[[int], None] = lambda _: None,
+) -> None:
     """Render into ``folder`` until there are ``shards`` mixed shards and ``clean`` clean ones after them.
 
-    Shards already there are kept.
+    Shards already there are kept. ``done`` is told the index of each shard that is there.
     """
     cv2.setNumThreads(1)
     training, _ = split_images(images)
@@ -234,6 +242,7 @@ def fill_pool(folder: Path, images: Path, seed: int, shards: int, clean: int = 1
     for index in range(shards + clean):
         path = folder / f"{index:05d}.npz"
         if path.exists():
+            done(index)
             continue
         arrays = render_shard(loaded, (seed, index), views, index >= shards)
         np.save(path.with_suffix(".npy"), arrays["pixels"])
@@ -241,6 +250,7 @@ def fill_pool(folder: Path, images: Path, seed: int, shards: int, clean: int = 1
         with open(partial, "wb") as file:
             np.savez(file, exposure=arrays["exposure"], mean=arrays["mean"])
         os.replace(partial, path)
+        done(index)
 
 
 class Pool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from export.eafnet.layout import KEYS
 from export.eafnet.model import Eafnet
 
 if TYPE_CHECKING:
@@ -53,14 +54,17 @@ class Contract(nn.Module):
         return (radiance, *(t for side in pair for t in side.tensors()))
 
 
-def cache_names(net: Eafnet) -> list[str]:
-    """Names of the tensors to keep per pair, in the order of ``PairFeatures.tensors``."""
-    names = []
-    for side in ("",) if net.frames == 2 else ("_low", "_high"):
+def pair_cache(net: Eafnet) -> dict[str, list[int | str]]:
+    """Names and shapes of the tensors to keep per pair, in the order of ``PairFeatures.tensors``."""
+    cache: dict[str, list[int | str]] = {}
+    frames, width = net.frames, net.config.width
+    for side in ("",) if frames == 2 else ("_low", "_high"):
         for scale in range(1, net.config.fusion_scales + 1):
-            names += [f"pair_keys_{scale}{side}", f"pair_values_{scale}{side}"]
-        names.append(f"pair_guidance{side}")
-    return names
+            windows: list[int | str] = [frames, f"windows_{scale}", KEYS, width]
+            cache[f"pair_keys_{scale}{side}"] = windows
+            cache[f"pair_values_{scale}{side}"] = windows
+        cache[f"pair_guidance{side}"] = [frames, width, "rows", "columns"]
+    return cache
 
 
 def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
@@ -77,8 +81,8 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
     example = (*images, torch.tensor([0.25, 1.0, 4.0]), torch.tensor([0.3, 0.5, 0.7]))
     wrapped = Contract(copy).eval()
     with torch.inference_mode():
-        count = len(wrapped(*example)) - 1
-    cache = cache_names(net)[:count]
+        count = len(wrapped(*example)) - 1  # without guidance (an ablation) there is no last tensor
+    cache = dict(list(pair_cache(net).items())[:count])
     with tempfile.TemporaryDirectory(prefix="twinhdr-onnx-") as folder, warnings.catch_warnings():
         file = f"{folder}/eafnet.onnx"
         # The TorchScript exporter is the one that honours our symbolics; torch calls it legacy.
@@ -100,24 +104,18 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
     return model
 
 
-def _cut_points(model: ModelProto, cache: list[str]) -> None:
+def _cut_points(model: ModelProto, cache: Mapping[str, list[int | str]]) -> None:
     """Turn the cache outputs into inner tensors with shape information, which is what a cut needs."""
     graph = model.graph
-    inner = [v for v in graph.output if v.name in cache]
-    for value in inner:
+    for value in [v for v in graph.output if v.name in cache]:
         graph.output.remove(value)
-        rank = len(value.type.tensor_type.shape.dim)
-        shape: list[int | str | None] = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
-        # The sizes seen while tracing belong to the example image.
-        keep = (0, 2, 3) if value.name.startswith(("pair_keys", "pair_values")) else (0, 1)
-        free: list[int | str | None] = [shape[i] if i in keep else f"{value.name}_{i}" for i in range(rank)]
-        kept = [v for v in graph.value_info if v.name != value.name]
-        del graph.value_info[:]
-        graph.value_info.extend(kept)
-        graph.value_info.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, free))
+    for value in [v for v in graph.value_info if v.name in cache]:
+        graph.value_info.remove(value)
+    for name, shape in cache.items():
+        graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _describe(model: ModelProto, net: Eafnet, cache: list[str], card: Mapping[str, Any]) -> None:
+def _describe(model: ModelProto, net: Eafnet, cache: Iterable[str], card: Mapping[str, Any]) -> None:
     facts = {
         "twinhdr.contract": CONTRACT,
         "twinhdr.variant": net.config.name,

@@ -8,7 +8,6 @@ waits for the slower core.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import time
 from collections.abc import Callable
@@ -219,11 +218,15 @@ def _follow(state: State) -> None:
         state.average[name].lerp_(value, 1 - decay)
 
 
+LogLine = dict[str, int | float]
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How a run is carried out; nothing here changes what it computes.
 
-    ``report`` gets the state after every ``report_every_s``; it runs on rank 0 while the others wait.
+    ``report`` gets the state every ``report_every_s`` and ``log`` the lines of the CSV log as they are
+    written; both run on rank 0 while the others wait.
     """
 
     folder: Path
@@ -234,6 +237,7 @@ class Runtime:
     refresh_every_s: float = 60.0
     report_every_s: float = 900.0
     report: Callable[[State], None] | None = None
+    log: Callable[[State, LogLine], None] | None = None
 
 
 def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = None) -> None:
@@ -295,22 +299,21 @@ def _refresh(state: State, pool: Pool, runtime: Runtime) -> None:
 def _log(state: State, runtime: Runtime, loss: float, rate: float) -> None:
     if runtime.rank != 0:
         return
+    line: LogLine = {
+        "step": state.step,
+        "patches": state.patches,
+        "trained_s": round(state.trained_s, 1),
+        "lr": float(f"{rate:.3e}"),
+        "loss": round(loss, 5),
+        "shards": len(state.shards),
+    }
     runtime.folder.mkdir(parents=True, exist_ok=True)
     path = runtime.folder / "log.csv"
     fresh = not path.exists()
     with open(path, "a", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.DictWriter(file, list(line))
         if fresh:
-            writer.writerow(("step", "patches", "trained_s", "lr", "loss", "shards"))
-        row = (
-            state.step,
-            state.patches,
-            round(state.trained_s, 1),
-            f"{rate:.3e}",
-            f"{loss:.5f}",
-            len(state.shards),
-        )
-        writer.writerow(row)
-    print(
-        json.dumps(dict(zip(("step", "patches", "s", "lr", "loss", "shards"), row, strict=True))), flush=True
-    )
+            writer.writeheader()
+        writer.writerow(line)
+    if runtime.log is not None:
+        runtime.log(state, line)

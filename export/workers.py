@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import rich.progress
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from export.data import Pool
 from export.evaluate import BASELINES, network, score, validation_set
-from export.train import Recipe, Runtime, State, averaged, load, run, start
+from export.train import LogLine, Recipe, Runtime, State, averaged, load, run, start
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,51 @@ def work(rank: int, job: Job, meeting: str) -> None:
     budget = {"steps": recipe.steps, "minutes": recipe.minutes}
     state = load(checkpoint, **budget) if job.resume else start(recipe)
     report = Reporter(job.folder, job.images) if rank == 0 and job.images is not None else None
-    runtime = Runtime(
-        job.folder, rank, job.workers, job.compiled, report_every_s=job.report_every_s, report=report
-    )
-    run(state, Pool(job.pool), runtime)
-    if report is not None:
-        report(state)
+    with Progress(rank) as progress:
+        runtime = Runtime(
+            job.folder,
+            rank,
+            job.workers,
+            job.compiled,
+            report_every_s=job.report_every_s,
+            report=report,
+            log=progress.log,
+        )
+        run(state, Pool(job.pool), runtime)
+        if report is not None:
+            report(state)
     if job.workers > 1:
         dist.destroy_process_group()
+
+
+class Progress:
+    """A bar with loss and rate on a terminal, a JSON line per report elsewhere."""
+
+    def __init__(self, rank: int) -> None:
+        self.bar: rich.progress.Progress | None = None
+        if rank == 0 and sys.stdout.isatty():
+            self.bar = rich.progress.Progress(
+                "{task.description}", rich.progress.BarColumn(), rich.progress.TimeElapsedColumn()
+            )
+            self.task = self.bar.add_task("starting", total=1.0)
+
+    def __enter__(self) -> Progress:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def log(self, state: State, line: LogLine) -> None:
+        """Show one line of the log."""
+        if self.bar is None:
+            print(json.dumps(line), flush=True)
+            return
+        speed = state.patches / max(state.trained_s, 1e-9)
+        text = f"step {state.step}, loss {line['loss']:.4f}, {speed:.1f} patches/s"
+        self.bar.update(self.task, completed=state.progress(), description=text)
 
 
 class Reporter:

@@ -40,17 +40,18 @@ class WindowAttention(nn.Module):
         self.value = nn.Conv2d(c, c, 1, bias=False)
         self.cosine = config.cosine_attention
         self.asymmetric = config.asymmetric
+        self.width = c
         self.scale = c**-0.5
         self.temperature = nn.Parameter(torch.tensor(TEMPERATURE_START)) if self.cosine else None
 
     def encode(self, features: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """K and V of ``features`` (frames*N, C, H, W), each (frames, N*windows, 64, C); K as it is used."""
-        keys = to_windows(self.key(features), frames)
-        return (unit(keys) if self.cosine else keys), to_windows(self.value(features), frames)
+        keys = to_windows(self.key(features), frames, self.width)
+        return (unit(keys) if self.cosine else keys), to_windows(self.value(features), frames, self.width)
 
     def forward(self, reference: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """``reference`` (N, C, H, W) -> attended windows like ``values``; A (frames, N*windows, 64, 64)."""
-        query = to_windows(self.query(reference), 1)
+        query = to_windows(self.query(reference), 1, self.width)
         if self.cosine:
             query = unit(query)
         if self.asymmetric:

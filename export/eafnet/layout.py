@@ -33,15 +33,14 @@ def _space_to_depth(x: Tensor, r: int) -> Tensor:
     return x.reshape(b, r * r * c, h // r, w // r)
 
 
-def to_windows(x: Tensor, frames: int) -> Tensor:
+def to_windows(x: Tensor, frames: int, channels: int) -> Tensor:
     """(frames*N, C, H, W) -> (frames, N*H*W/64, 64, C): one row of keys per 8x8 window."""
     if torch.onnx.is_in_onnx_export():
-        c = x.shape[1]
-        y = space_to_depth(x, WINDOW).reshape(frames, KEYS, c, -1)
+        y = space_to_depth(x, WINDOW).reshape(frames, KEYS, channels, -1)
         return y.permute(0, 3, 1, 2)
     b, c, h, w = x.shape
     x = x.reshape(b, c, h // WINDOW, WINDOW, w // WINDOW, WINDOW).permute(0, 2, 4, 3, 5, 1)
-    return x.reshape(frames, -1, KEYS, c)
+    return x.reshape(frames, -1, KEYS, channels)
 
 
 def from_windows(y: Tensor, like: Tensor, frames: int, channels: int) -> Tensor:

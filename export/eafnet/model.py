@@ -140,12 +140,12 @@ class Eafnet(nn.Module):
     def fuse(self, reference: Tensor, low: Tensor, exposure: Tensor, pair: list[PairFeatures]) -> Tensor:
         """One reference frame with a pair's features; ``low`` only feeds the blend skip and the head."""
         times, _ = relative_times(exposure)
-        seen = prealign(reference, times[1], None)
+        seen = prealign(reference, times[1])
         raw = self.reference_stem(seen.channels(self.config))
         selected = raw if self.select is None else [self.select(f) for f in raw]
         merged = [merge(raw[0], selected, p) for merge, p in zip(self.merge, pair, strict=True)]
         if self.frames == 2:
-            n = reference.shape[0]
+            n = 1 if torch.onnx.is_in_onnx_export() else reference.shape[0]
             merged = [merged[0][:n], merged[0][n:]]
         joined = torch.cat([merged[0], raw[0], merged[1]], dim=1)
         features = self.restore(functional.relu(self.opening(joined)))
@@ -158,7 +158,7 @@ class Eafnet(nn.Module):
         if self.config.skip == "reference":
             start = logit(seen.radiance)
         else:
-            low_seen = prealign(low, torch.ones_like(low[:, :1, :1, :1]), None)
+            low_seen = prealign(low)
             start = logit(blend(seen, low_seen, self.config.blend_ramp))
             beside += [low_seen.gamma, low_seen.radiance, LOGIT_SCALE * start]
         return torch.sigmoid(start + self.head(features, beside))

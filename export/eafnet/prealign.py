@@ -54,14 +54,14 @@ def luminance_gain(mean_reference: Tensor, mean: Tensor) -> Tensor:
     return gain.clamp(1 / GAIN_LIMIT, GAIN_LIMIT)
 
 
-def prealign(linear: Tensor, time: Tensor, gain: Tensor | None) -> Prealigned:
+def prealign(linear: Tensor, time: Tensor | None = None, gain: Tensor | None = None) -> Prealigned:
     """``linear`` (B, 3, H, W) in [0, 1]; ``time`` (B, 1, 1, 1) relative to the low exposure; ``gain`` of G.
 
-    ``gain`` None stands for the reference itself, whose G equals its L.
+    ``time`` None is the low exposure, ``gain`` None the reference, whose G equals its L.
     """
     low_range = gamma(linear)
     aligned = low_range if gain is None else (low_range * gain).clamp(max=1.0)
-    return Prealigned(low_range, linear / time, aligned)
+    return Prealigned(low_range, linear if time is None else linear / time, aligned)
 
 
 def relative_times(exposure: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,7 +67,7 @@ def test_inverse_dct_is_orthonormal() -> None:
 def test_windows_come_back_where_they_were() -> None:
     """A window put back in the wrong place is a visible 8x8 mosaic."""
     x = torch.rand(4, 3, 16, 24)
-    windows = to_windows(x, frames=2)
+    windows = to_windows(x, 2, 3)
     assert windows.shape == (2, 2 * 6, 64, 3)
     assert torch.equal(windows[0, 0, 9], x[0, :, 1, 1])
     assert torch.equal(from_windows(windows, x, 2, 3), x)
