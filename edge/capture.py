@@ -12,12 +12,10 @@ from collections.abc import Callable
 
 from edge.frames import CameraName, Frame, FrameStatus
 from edge.pair import Stamped
-from edge.timebase import TimeBase
+from edge.timebase import EDGE_SLACK_NS, TimeBase
 from hw.camera import Camera, CameraLostError
 
 READ_TIMEOUT_S = 0.25
-EDGE_SLACK_NS = 20_000_000
-"""A frame placed this little before the start edge is one of the first, on clocks not yet well known."""
 
 FrameSink = Callable[[Stamped], None]
 DropSink = Callable[[str, CameraName, int, int], None]

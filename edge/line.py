@@ -80,10 +80,10 @@ class FusionLine:
         front of this stage.
         """
         with self._watch.stage("pair"):
-            cause = self._pairer.add(item, arrival_ns)
+            lost = self._pairer.add(item, arrival_ns)
             groups = self._pairer.groups(arrival_ns)
-        if cause is not None:
-            self._on_drop(cause, item.frame.seq)
+        for cause, frame in lost:
+            self._on_drop(cause, frame.seq)
         yield from self._fuse_all(groups, backlog)
 
     def flush(self) -> Iterator[Fused]:

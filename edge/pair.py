@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edge.frames import Exposure, Frame, Group
 
 MIN_EV_STEP = 0.3
 """A secondary frame closer than this to the reference exposure is neither low nor high."""
-MAX_PAIRS = 8
+MAX_PAIRS = 64
+FEWEST_PAIRS = 4
+KEPT_NS = 2_000_000_000
+"""Pairs are kept so long behind the newest: a reference frame arrives half its exposure after its middle."""
 MAX_PENDING = 64
 MAX_EARLY = 8
 
@@ -77,15 +81,22 @@ def make_group(reference: Stamped, pair: Pair | None, max_age_ns: int) -> Group:
 def is_decided(t_ns: int, pairs: Sequence[Pair]) -> bool:
     """Whether no pair still to come can be nearer to ``t_ns`` than those at hand.
 
-    True once a pair's middle has passed ``t_ns``, or while ``t_ns`` is within half the distance between the
-    last two pairs of the last one: the next pair will be farther away.
+    True once a pair's middle has passed ``t_ns``, or while ``t_ns`` is so near the last one that the next
+    must be farther away: two frames at least. How long a frame is follows from the pairs, whose frames begin
+    one apart, and from the distance between pairs; a lost frame makes either longer, never shorter.
     """
     if not pairs:
         return False
-    last = pairs[-1].t_ns
-    if last >= t_ns:
+    last_ns = pairs[-1].t_ns
+    if last_ns >= t_ns:
         return True
-    return len(pairs) >= 2 and 2 * (t_ns - last) <= last - pairs[-2].t_ns
+    frame_ns = min(abs(_begin_ns(pair.high) - _begin_ns(pair.low)) for pair in pairs)
+    apart_ns = min((later.t_ns - pair.t_ns for pair, later in pairwise(pairs)), default=2 * frame_ns)
+    return 2 * (t_ns - last_ns) <= min(apart_ns, 2 * frame_ns)
+
+
+def _begin_ns(item: Stamped) -> int:
+    return item.t_ns - round(item.frame.exposure.exposure_us * 500)
 
 
 class Pairer:
@@ -100,41 +111,47 @@ class Pairer:
         self._max_age_ns = max_age_ns
         self._wait_ns = wait_ns
         self._pending: deque[tuple[Stamped, int]] = deque()
-        self._pairs: deque[Pair] = deque(maxlen=MAX_PAIRS)
+        self._pairs: deque[Pair] = deque()
         self._single: Stamped | None = None
-        self._early: deque[Stamped] = deque(maxlen=MAX_EARLY)
+        self._early: deque[Stamped] = deque()
         self._reference_exposure: Exposure | None = None
 
     def __len__(self) -> int:
         """Reference frames that wait for their pair."""
         return len(self._pending)
 
-    def add(self, item: Stamped, now_ns: int) -> str | None:
-        """Take one frame. Returns the cause where a secondary frame cannot serve, else None."""
+    def add(self, item: Stamped, now_ns: int) -> list[tuple[str, Frame]]:
+        """Take one frame. Returns the secondary frames that cannot serve, each with the cause."""
         if item.frame.camera == "reference":
             self._reference_exposure = item.frame.exposure
             self._pending.append((item, now_ns))
             # A short low exposure arrives before the reference frame it started with.
-            while self._early:
-                self._match(self._early.popleft(), item.frame.exposure)
-            return None
-        if self._reference_exposure is None:
-            self._early.append(item)
-            return None
-        return self._match(item, self._reference_exposure)
+            early, self._early = self._early, deque()
+            return [lost for one in early for lost in self._match(one, item.frame.exposure)]
+        if self._reference_exposure is not None:
+            return self._match(item, self._reference_exposure)
+        self._early.append(item)
+        return [("before_reference", self._early.popleft().frame)] if len(self._early) > MAX_EARLY else []
 
-    def _match(self, item: Stamped, reference: Exposure) -> str | None:
+    def _match(self, item: Stamped, reference: Exposure) -> list[tuple[str, Frame]]:
         low = is_low(item.frame.exposure, reference)
         if low is None:
-            return "exposure_near_reference"
+            return [("exposure_near_reference", item.frame)]
         single, self._single = self._single, item
         if single is None:
-            return None
-        if is_low(single.frame.exposure, reference) == low:
-            return "no_partner"  # its neighbour was lost; the newer frame waits instead
+            return []
+        # No reference frame can use a pair longer than this; its inner neighbours were lost.
+        too_long = abs(item.t_ns - single.t_ns) > 2 * self._max_age_ns
+        if too_long or is_low(single.frame.exposure, reference) in (low, None):
+            return [("no_partner", single.frame)]
         self._single = None
         self._pairs.append(Pair(item, single) if low else Pair(single, item))
-        return None
+        oldest_ns = self._pairs[-1].t_ns - KEPT_NS
+        while len(self._pairs) > MAX_PAIRS or (
+            len(self._pairs) > FEWEST_PAIRS and self._pairs[1].t_ns < oldest_ns
+        ):
+            self._pairs.popleft()
+        return []
 
     def groups(self, now_ns: int) -> list[Group]:
         """The groups that are decided, or have waited long enough, at ``now_ns``."""
@@ -142,20 +159,21 @@ class Pairer:
         while self._pending:
             reference, since_ns = self._pending[0]
             late = self._wait_ns is not None and now_ns - since_ns >= self._wait_ns
-            if not (late or len(self._pending) > MAX_PENDING or is_decided(reference.t_ns, self._pairs)):
+            decided = is_decided(reference.t_ns, self._pairs)
+            if not (decided or late or len(self._pending) > MAX_PENDING):
                 break
             self._pending.popleft()
-            out.append(self._group(reference))
+            out.append(self._group(reference, decided))
         return out
 
     def flush(self) -> list[Group]:
         """End of the stream: every waiting reference frame with the best pair there is."""
-        out = [self._group(reference) for reference, _ in self._pending]
+        out = [self._group(ref, is_decided(ref.t_ns, self._pairs)) for ref, _ in self._pending]
         self._pending.clear()
         return out
 
-    def _group(self, reference: Stamped) -> Group:
-        pairs = [*self._pairs, *self._unfinished()]
+    def _group(self, reference: Stamped, decided: bool) -> Group:
+        pairs = list(self._pairs) if decided else [*self._pairs, *self._unfinished()]
         return make_group(reference, nearest_pair(reference.t_ns, pairs), self._max_age_ns)
 
     def _unfinished(self) -> list[Pair]:
@@ -165,7 +183,7 @@ class Pairer:
         """
         if self._single is None or not self._pairs or self._reference_exposure is None:
             return []
-        last = self._pairs[-1]
-        if is_low(self._single.frame.exposure, self._reference_exposure):
-            return [Pair(self._single, last.high)]
-        return [Pair(last.low, self._single)]
+        last, low = self._pairs[-1], is_low(self._single.frame.exposure, self._reference_exposure)
+        if low is None:
+            return []
+        return [Pair(self._single, last.high) if low else Pair(last.low, self._single)]

@@ -8,6 +8,8 @@ from edge.frames import CameraName, Frame
 HOLD_NS = 500_000_000
 HOLD_FRAMES = 12
 """How long the first reference frames wait for the secondary clock, so that they can have a pair."""
+EDGE_SLACK_NS = 20_000_000
+"""Two first frames begin this far apart at most, on clocks not yet well known, if none was lost before."""
 MAX_WAITING = 32
 MIN_STEP_NS = 1_000_000
 """Session time never runs backwards: a correction of the clocks shows as frames this close together."""
@@ -16,10 +18,10 @@ MIN_STEP_NS = 1_000_000
 class TimeBase:
     """Session time for the frames of both cameras: ns of the reference camera's clock, in real units.
 
-    Zero is the beginning of the first reference exposure, which is the common start edge. The first frames
-    wait until the tick ratio of their camera is known, those of the reference also for the secondary's, but
-    not long. Each camera's times rise strictly. A camera that was restarted goes on where the host's clock
-    says that it is.
+    Zero is the common start edge: the beginning of the first exposure that arrived. The first frames wait
+    until the tick ratio of their camera is known, those of the reference also for the secondary's, but not
+    long. Each camera's times rise strictly. A camera that was restarted goes on where the host's clock says
+    that it is.
     """
 
     def __init__(self) -> None:
@@ -116,7 +118,20 @@ class TimeBase:
             if self._epoch_host_ns is not None:
                 self._epoch_device_ns = round(reference.to_device(self._epoch_host_ns))
             else:
-                assert self._begin is not None, "a reference line comes from reference frames"
-                half_ns = self._begin.exposure.exposure_us * 500.0 * reference.tick_ratio
-                self._epoch_device_ns = self._begin.t_device_ns - round(half_ns)
+                self._epoch_device_ns = self._first_exposure(reference)
         return self._epoch_device_ns
+
+    def _first_exposure(self, reference: ClockLine) -> int:
+        """The common start edge: begin of the first reference exposure, or of an earlier secondary one."""
+        assert self._begin is not None, "a reference line comes from reference frames"
+        begin_ns = self._begin.t_device_ns - _half_ns(self._begin) * reference.tick_ratio
+        line, first = self.secondary.line, next((f for f in self._waiting if f.camera == "secondary"), None)
+        if line is not None and first is not None:
+            early_ns = reference.to_device(line.to_host(first.t_device_ns) - _half_ns(first))
+            if begin_ns - early_ns > EDGE_SLACK_NS * reference.tick_ratio:
+                begin_ns = early_ns
+        return round(begin_ns)
+
+
+def _half_ns(frame: Frame) -> float:
+    return frame.exposure.exposure_us * 500.0

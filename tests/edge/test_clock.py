@@ -203,6 +203,17 @@ def test_the_first_reference_frames_can_have_a_pair() -> None:
     assert [f.t_host_ns for f, _ in first] == sorted(f.t_host_ns for f, _ in first)
 
 
+def test_a_lost_first_reference_frame_does_not_cost_secondary_frames() -> None:
+    """The edge is when the cameras began, not when the first frame got through."""
+    faults = Faults(lost_seqs=(0, 1))
+    spec = rig_spec()
+    spec = replace(spec, reference=replace(spec.reference, faults=faults))
+    placed = place(arrivals(spec, 5.0))
+    assert placed.times["secondary"][0][0] == pytest.approx(1e6, abs=1e5)
+    assert placed.times["reference"][0][0] == pytest.approx(70.67e6, abs=1e6)
+    assert_good(placed)
+
+
 def test_session_time_begins_with_the_first_reference_exposure() -> None:
     """Both wires get one edge: that instant is zero in every file."""
     placed = place(arrivals(rig_spec(), 1.0))
