@@ -489,6 +489,7 @@ def test_the_documented_import_works(tmp_path: Path) -> None:
     assert [frame.exposure.exposure_us for frame in secondary] == [2000.0, 32000.0] * 3
     assert all((f.image == o).all() for f, o in zip(secondary[1::2], originals["high"], strict=True))
     assert secondary[0].t_host_ns == 1_000_000
+    assert session.clean
     assert session.problems == []
 
 
