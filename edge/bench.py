@@ -18,20 +18,18 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
+from edge.assembly import Reports, build_line
 from edge.capture import Intake, read_in_order_until
 from edge.config_schema import Config
 from edge.encode import Location
 from edge.flicker import mean_mu_luminance
 from edge.frames import Rung
-from edge.fuse import Fuser
 from edge.health import Health
-from edge.line import Fused, FusionLine, LadderPlan
-from edge.pair import Pairer, Stamped
-from edge.prepare import Preparer
+from edge.line import Fused, LadderPlan
+from edge.pair import Stamped
 from edge.preview import PreviewHub
 from edge.recorder import SAMPLE_STEP, video_format
-from edge.register import Rectifier
-from edge.rig import OpenRig, develop_settings, open_rig
+from edge.rig import OpenRig, open_rig
 from edge.sidecar import SidecarWriter
 from edge.stopwatch import Stopwatch
 from edge.tonemap import HdrToneMapper
@@ -110,7 +108,15 @@ def _run(config: Config, opened: OpenRig, items: list[Stamped], folder: Path) ->
             spent[stage] += ms
 
     watch = Stopwatch(time.thread_time_ns, report)
-    line = _line(config, opened, watch)
+    line = build_line(
+        config,
+        opened.as_source(),
+        {},
+        LadderPlan((Rung.MERGE, Rung.REFERENCE), {}, None),
+        wait_ns=round(config.pair.wait_ms * 1e6),
+        watch=watch,
+        reports=Reports(),
+    )
     mapper = HdrToneMapper(video_format(config.hdr))
     hub = PreviewHub()
     viewer = Viewer(config.preview, hub, Health(), watch)
@@ -141,25 +147,6 @@ def _run(config: Config, opened: OpenRig, items: list[Stamped], folder: Path) ->
         seen += 1
     sidecar.end()
     return dict(spent)
-
-
-def _line(config: Config, opened: OpenRig, watch: Stopwatch) -> FusionLine:
-    rig = opened.rig
-    return FusionLine(
-        Pairer(round(config.pair.max_age_ms * 1e6), round(config.pair.wait_ms * 1e6)),
-        Preparer(
-            develop_settings(config, rig.reference.info),
-            develop_settings(config, rig.secondary.info),
-            Rectifier(opened.calibration),
-            watch,
-        ),
-        Fuser({}),
-        LadderPlan((Rung.MERGE, Rung.REFERENCE), {}, None),
-        time.monotonic_ns,
-        watch,
-        on_drop=lambda _cause, _seq: None,
-        on_rung=lambda _rung, _cause, _t_ns: None,
-    )
 
 
 def run_bench(config: Config, frames: int, as_json: bool, console: Console) -> int:

@@ -9,6 +9,7 @@ One thread a stage, one bounded ring between two stages:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,27 +17,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from edge.assembly import Reports, build_line
 from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
 from edge.crew import Crew
 from edge.flicker import mean_mu_luminance
 from edge.frames import CameraName
-from edge.fuse import Fuser
 from edge.ladder_plan import Fusion
 from edge.line import Fused, FusionLine
 from edge.masters import MasterWriter
-from edge.pair import Pairer, Stamped
-from edge.prepare import Preparer
+from edge.pair import Stamped
 from edge.preview import PreviewHub
 from edge.recorder import SAMPLE_STEP, HdrRecorder
-from edge.register import Rectifier
 from edge.report import Reporter
-from edge.rig import OpenRig, develop_settings
+from edge.rig import OpenRig
 from edge.ring import Closed, Ring
 from edge.session import SessionWriter
 from edge.stopwatch import Stopwatch
 from edge.viewer import Viewer
-from hw.camera import Camera
+from hw.camera import Camera, CameraLostError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -77,10 +78,10 @@ class Daemon:
         )
         self.intake = Intake(self._stamped, report.camera_drop)
         self._frames: Ring[Stamped] = Ring(
-            "frames", FRAME_RING, lambda s: report.stage_drop("fuse", "too_slow", s.frame.camera, s.frame.seq)
+            "frames", FRAME_RING, lambda s: report.stage_drop("fuse", "too_slow", s.frame.seq, s.frame.camera)
         )
         self._hdr: Ring[Fused] = Ring(
-            "hdr", HDR_RING, lambda f: report.stage_drop("encode", "too_slow", "reference", f.hdr.seq)
+            "hdr", HDR_RING, lambda f: report.stage_drop("encode", "too_slow", f.hdr.seq, "reference")
         )
         self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
         self._masters = self._master_rings() if parts.config.masters.enabled else {}
@@ -133,22 +134,15 @@ class Daemon:
     # set-up
 
     def _fusion_line(self) -> FusionLine:
-        parts, config, rig = self._parts, self._parts.config, self._parts.opened.rig
-        preparer = Preparer(
-            develop_settings(config, rig.reference.info),
-            develop_settings(config, rig.secondary.info),
-            Rectifier(parts.opened.calibration),
-            self._watch,
-        )
-        return FusionLine(
-            Pairer(round(config.pair.max_age_ms * 1e6), round(config.pair.wait_ms * 1e6)),
-            preparer,
-            Fuser(parts.fusion.engines),
+        parts, report = self._parts, self._parts.reporter
+        return build_line(
+            parts.config,
+            parts.opened.as_source(),
+            parts.fusion.engines,
             parts.fusion.plan,
-            time.monotonic_ns,
-            self._watch,
-            on_drop=lambda cause, seq: parts.reporter.stage_drop("pair", cause, "secondary", seq),
-            on_rung=parts.reporter.rung_changed,
+            wait_ns=round(parts.config.pair.wait_ms * 1e6),
+            watch=self._watch,
+            reports=Reports(partial(report.stage_drop, "pair", camera="secondary"), report.rung_changed),
         )
 
     def _hdr_recorder(self) -> HdrRecorder:
@@ -169,7 +163,7 @@ class Daemon:
         drop = self._parts.reporter.stage_drop
         names: tuple[CameraName, ...] = ("reference", "secondary")
         return {
-            name: Ring(name, MASTER_RING, lambda s: drop("masters", "too_slow", s.frame.camera, s.frame.seq))
+            name: Ring(name, MASTER_RING, lambda s: drop("masters", "too_slow", s.frame.seq, s.frame.camera))
             for name in names
         }
 
@@ -197,7 +191,12 @@ class Daemon:
 
     def _capture_live(self, camera: Camera) -> None:
         stage = f"capture {camera.info.name}"
-        read_live(camera, self.intake, self.stopping, partial(self._crew.beat, stage))
+        try:
+            read_live(camera, self.intake, self.stopping, partial(self._crew.beat, stage))
+        except CameraLostError as error:
+            if camera.info.name == "reference":
+                raise
+            log.error("%s", error)  # the page names it as soon as its frames are missed
 
     def _stamped(self, item: Stamped) -> None:
         """Every good frame passes here, in the capture threads."""

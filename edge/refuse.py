@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edge.assembly import Reports, Source, build_line
 from edge.config_schema import Config
-from edge.develop import IDENTITY, DevelopSettings
 from edge.engines import Engine, open_engine
 from edge.frames import CameraName, Rung
-from edge.fuse import Fuser
 from edge.line import Fused, FusionLine, LadderPlan
-from edge.pair import Pairer, Stamped
-from edge.prepare import Preparer
+from edge.pair import Stamped
 from edge.recorder import HdrRecorder
-from edge.register import Rectifier, identity, parse_calibration
+from edge.register import identity, parse_calibration
 from edge.session import Session, SessionError, SessionHeader, SessionWriter
 from edge.session_config import session_config
 from edge.stopwatch import untimed
@@ -54,21 +51,14 @@ def offline_line(
         if stored is None
         else parse_calibration(stored, f"{session.path}/session.json: calibration")
     )
-    preparer = Preparer(
-        _develop_settings(config, header, "reference"),
-        _develop_settings(config, header, "secondary"),
-        Rectifier(calibration),
-        untimed(),
-    )
-    return FusionLine(
-        Pairer(round(config.pair.max_age_ms * 1e6), wait_ns=None),
-        preparer,
-        Fuser({Rung.MODEL: engine}),
+    return build_line(
+        config,
+        Source(header.cameras, calibration, header.transfer),
+        {Rung.MODEL: engine},
         LadderPlan((Rung.MODEL, Rung.REFERENCE), {}, None),
-        time.monotonic_ns,
-        untimed(),
-        on_drop,
-        on_rung=lambda _rung, _cause, _t_ns: None,
+        wait_ns=None,
+        watch=untimed(),
+        reports=Reports(on_drop),
     )
 
 
@@ -154,15 +144,3 @@ def _in_order(session: Session) -> Iterator[Stamped]:
         return (Stamped(frame, t_ns) for frame, t_ns in session.stamped(camera))
 
     return heapq.merge(stamped("reference"), stamped("secondary"), key=lambda item: item.t_ns)
-
-
-def _develop_settings(config: Config, header: SessionHeader, camera: CameraName) -> DevelopSettings:
-    info = header.cameras[camera]
-    matrix = config.develop.colour_matrix
-    return DevelopSettings(
-        info.black_level,
-        info.white_level,
-        config.develop.white_balance,
-        matrix if matrix else IDENTITY,
-        header.transfer,
-    )

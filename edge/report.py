@@ -38,7 +38,7 @@ class Reporter:
         self.health.count("drops", f"{camera} capture", cause, n=count)
         self.sidecar.drop("capture", cause, camera=camera, seq=seq, count=count)
 
-    def stage_drop(self, stage: str, cause: str, camera: CameraName, seq: int) -> None:
+    def stage_drop(self, stage: str, cause: str, seq: int, camera: CameraName) -> None:
         """A stage could not use or not keep up with a frame."""
         self.health.count("drops", stage, cause)
         self.sidecar.drop(stage, cause, camera=camera, seq=seq)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from edge.assembly import Source
 from edge.config_schema import Config
-from edge.develop import IDENTITY, DevelopSettings
+from edge.develop import Transfer
 from edge.errors import TwinhdrError
-from edge.frames import Exposure
+from edge.frames import CameraName, Exposure
 from edge.register import Calibration, identity, load_calibration, parse_calibration
 from hw.camera import CameraInfo, Rig
 
@@ -34,6 +35,15 @@ class OpenRig:
     reference_exposure: Exposure
     secondary_exposures: tuple[Exposure, ...]
     simulator: Mapping[str, Any] | None = None
+    transfer: Transfer = "linear"
+
+    def as_source(self) -> Source:
+        """What the fusion line needs to know of it."""
+        cameras: dict[CameraName, CameraInfo] = {
+            "reference": self.rig.reference.info,
+            "secondary": self.rig.secondary.info,
+        }
+        return Source(cameras, self.calibration, self.transfer)
 
     @property
     def full_scale(self) -> float:
@@ -48,23 +58,7 @@ def open_rig(config: Config) -> OpenRig:
         return opened
     info = opened.rig.reference.info
     calibration = load_calibration(config.calibration.file, info.width, info.height)
-    return OpenRig(
-        opened.rig,
-        opened.source,
-        opened.can_wait,
-        calibration,
-        opened.reference_exposure,
-        opened.secondary_exposures,
-        opened.simulator,
-    )
-
-
-def develop_settings(config: Config, info: CameraInfo) -> DevelopSettings:
-    """How the frames of one camera are developed."""
-    matrix = config.develop.colour_matrix
-    return DevelopSettings(
-        info.black_level, info.white_level, config.develop.white_balance, matrix if matrix else IDENTITY
-    )
+    return replace(opened, calibration=calibration)
 
 
 def _simulated(config: Config) -> OpenRig:
@@ -109,4 +103,5 @@ def _replayed(config: Config) -> OpenRig:
         reference_exposure=header.exposures["reference"][0],
         secondary_exposures=header.exposures["secondary"],
         simulator=header.simulator,
+        transfer=header.transfer,
     )

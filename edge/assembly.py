@@ -1,0 +1,80 @@
+"""Puts the fusion line together: for the device, for the bench and for recordings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge.config_schema import Config
+from edge.develop import IDENTITY, DevelopSettings, Transfer
+from edge.engines import Engine
+from edge.frames import CameraName, Rung
+from edge.fuse import Fuser
+from edge.line import FusionLine, LadderPlan
+from edge.pair import Pairer
+from edge.prepare import Preparer
+from edge.register import Calibration, Rectifier
+from edge.stopwatch import Stopwatch
+from hw.camera import CameraInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where frames come from, as far as fusing them depends on it."""
+
+    cameras: Mapping[CameraName, CameraInfo]
+    calibration: Calibration
+    transfer: Transfer = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Who is told: ``on_drop(cause, secondary seq)`` and ``on_rung(rung, cause, t_ns)``."""
+
+    on_drop: Callable[[str, int], None] = lambda _cause, _seq: None
+    on_rung: Callable[[Rung, str, int], None] = lambda _rung, _cause, _t_ns: None
+
+
+def develop_settings(config: Config, info: CameraInfo, transfer: Transfer = "linear") -> DevelopSettings:
+    """How the frames of one camera are developed."""
+    matrix = config.develop.colour_matrix
+    return DevelopSettings(
+        info.black_level,
+        info.white_level,
+        config.develop.white_balance,
+        matrix if matrix else IDENTITY,
+        transfer,
+    )
+
+
+def build_line(
+    config: Config,
+    source: Source,
+    engines: Mapping[Rung, Engine],
+    plan: LadderPlan,
+    *,
+    wait_ns: int | None,
+    watch: Stopwatch,
+    reports: Reports,
+) -> FusionLine:
+    """The fusion line.
+
+    ``wait_ns`` is how long a frame waits for its pair; None, for recordings: until the pair is decided.
+    """
+    preparer = Preparer(
+        develop_settings(config, source.cameras["reference"], source.transfer),
+        develop_settings(config, source.cameras["secondary"], source.transfer),
+        Rectifier(source.calibration),
+        watch,
+    )
+    return FusionLine(
+        Pairer(round(config.pair.max_age_ms * 1e6), wait_ns),
+        preparer,
+        Fuser(engines),
+        plan,
+        time.monotonic_ns,
+        watch,
+        reports.on_drop,
+        reports.on_rung,
+    )
