@@ -52,7 +52,7 @@ def test_systemd_understands_every_line(unit: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_exposure_stays_low(unit: Path) -> None:
     """Whoever takes over the page must not own the machine."""
-    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", unit]
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}", str(unit)]
     ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
     if "Unknown" in ended.stderr or "unrecognized" in ended.stderr:
         pytest.skip("this systemd cannot judge a unit offline; 250 can")
