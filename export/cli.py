@@ -119,7 +119,7 @@ def train(
     _need_folder(images, "radiance images (--images)")
     _need_folder(pool, "training shards (--pool); `twinhdr-export render` makes it")
     from export.eafnet.config import variant as named
-    from export.train import Recipe
+    from export.recipe import Recipe
     from export.workers import Job, launch
 
     try:
@@ -145,26 +145,35 @@ def train(
 
 @app.command()
 def evaluate(
-    images: Images,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of radiance images; the held-out ones are judged.")
+    ] = None,
+    scenes: Annotated[bool, typer.Option(help="Judge on the simulator's shipped scenes instead.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint (.pt) or weights (.safetensors).")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write: reference, merge, EAFNet, truth.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON to write the scores to.")] = None,
 ) -> None:
-    """Score a network on the held-out images, beside the reference alone, a merge and the network's start."""
+    """Score a network beside the reference alone, a merge and the network's start, in PSNR-mu / PSNR-L.
+
+    On the held-out images of --images, or on the shipped scenes (--scenes); neither is ever trained on.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    from export.evaluate import BASELINES, contact_sheet, network, score_each, validation_set
+    from export.evaluate import BASELINES, contact_sheet, network, score_each, shipped_set, validation_set
 
-    _need_folder(images, "radiance images (--images)")
+    if scenes == (images is not None):
+        raise _fail("say what to judge on, one of the two: --images FOLDER or --scenes")
+    if images is not None:
+        _need_folder(images, "radiance images (--images)")
     methods = dict(BASELINES)
     try:
         if weights is not None:
             _need_torch()
             methods["eafnet"] = network(_network(weights))
-        samples = validation_set(images)
+        samples = shipped_set() if images is None else validation_set(images)
     except (ValueError, FileNotFoundError) as error:
         raise _fail(str(error)) from error
     scores = {name: score_each(method, samples) for name, method in methods.items()}
@@ -244,7 +253,7 @@ def cost(variant: Annotated[str, typer.Argument(help="Network: l, m, s or xs.")]
 
 def _network(path: Path) -> Any:
     """The network of a checkpoint (averaged weights) or a safetensors file."""
-    from export.train import averaged, load
+    from export.checkpoint import averaged, load
     from export.weights import load_weights
 
     if path.suffix == ".safetensors":

@@ -1,6 +1,6 @@
 """How good a network is on brackets with ground truth, beside what needs no network.
 
-The validation set is rendered, always the same: one bracket of every held-out image (``data.VALIDATION``)
+The validation set is rendered, always the same: one bracket of every held-out image (``brackets.VALIDATION``)
 at -2, 0, +2 EV with moving objects, parallax, noise and a clipped reference.
 """
 
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import Exposure, FloatImage
-from export.data import GAMMA, Sample, make_sample, split_images
+from export.brackets import GAMMA, Sample, make_sample, split_images
 from export.metrics import mu_law, psnr_linear, psnr_mu
+from hw.simulator.library import SCENES, scene_world
 from hw.simulator.motion import Motion
 from hw.simulator.radiance import load_radiance
 from hw.simulator.scene import Stage, make_world
@@ -60,6 +61,21 @@ def validation_set(images: Path, size: tuple[int, int] = VALIDATION_SIZE) -> dic
         ages = (float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05)))
         triple = render_triple(world, Sensor(), 5.0, *ages, exposures, number, 0.06, residual)
         samples[path.stem] = make_sample(triple)
+    return samples
+
+
+def shipped_set(size: tuple[int, int] = (960, 540)) -> dict[str, Sample]:
+    """Brackets of the simulator's shipped scenes as the demo films them: two moments each, 8 ms reference.
+
+    Ages and lags are those of a secondary camera at half the reference's frame rate.
+    """
+    exposures = (Exposure(2000.0), Exposure(8000.0), Exposure(32000.0))
+    samples = {}
+    for scene in SCENES:
+        world = scene_world(scene, *size, seed=1)
+        for number, ages in enumerate(((0.05, -0.017), (-0.05, 0.017))):
+            triple = render_triple(world, Sensor(), 3.0 + 2 * number, *ages, exposures, number, 0.05)
+            samples[f"{scene}-{number}"] = make_sample(triple)
     return samples
 
 

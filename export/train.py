@@ -8,152 +8,21 @@ waits for the slower core.
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from export.checkpoint import State, save
 from export.data import Pool
-from export.eafnet.config import EafnetConfig
 from export.eafnet.model import Eafnet
 from export.losses import HdrLoss
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides a training run's result, apart from the pool.
-
-    The learning rate falls from ``lr`` to ``lr_end`` as a half cosine over the budget, after a linear warm-up
-    over ``warmup`` of it. The budget is ``steps``, or ``minutes`` of training time where steps is None
-    (elapsed time then enters the result, and only a run of ``steps`` is reproducible to the bit).
-    ``batch`` is per worker. In the last ``large_fraction`` of the budget patches are ``large_size`` wide and
-    the batch shrinks by the same number of pixels.
-    """
-
-    config: EafnetConfig
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int = 4
-    size: int = 128
-    large_size: int = 192
-    large_fraction: float = 0.0
-    lr: float = 1e-3
-    lr_end: float = 1e-5
-    warmup: float = 0.01
-    ema: float = 0.998
-    sobel_weight: float = 0.25
-    linear_weight: float = 0.0
-    clip_norm: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("a budget is needed, one of the two: --steps or --minutes")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "config": self.config.to_dict()}
-
-    @staticmethod
-    def from_dict(values: dict[str, Any]) -> Recipe:
-        return Recipe(**{**values, "config": EafnetConfig.from_dict(values["config"])})
-
-
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Learning rate at ``progress`` in [0, 1] of the budget."""
-    if progress < recipe.warmup:
-        return recipe.lr * (0.05 + 0.95 * progress / recipe.warmup)
-    share = min(1.0, (progress - recipe.warmup) / (1.0 - recipe.warmup))
-    return recipe.lr_end + 0.5 * (recipe.lr - recipe.lr_end) * (1.0 + float(np.cos(np.pi * share)))
-
-
-def patch_plan(recipe: Recipe, progress: float) -> tuple[int, int]:
-    """(batch, size) per worker at ``progress``."""
-    if progress < 1.0 - recipe.large_fraction:
-        return recipe.batch, recipe.size
-    shrunk = recipe.batch * recipe.size**2 // recipe.large_size**2
-    return max(1, shrunk), recipe.large_size
-
-
-@dataclass(slots=True)
-class State:
-    """What a checkpoint holds: enough to go on as if nothing had happened."""
-
-    recipe: Recipe
-    net: Eafnet
-    average: dict[str, Tensor]
-    optimizer: torch.optim.Adam
-    step: int = 0
-    patches: int = 0
-    trained_s: float = 0.0
-    shards: list[str] = field(default_factory=list)
-
-    def progress(self) -> float:
-        """Share of the budget that is used up."""
-        if self.recipe.steps is not None:
-            return self.step / self.recipe.steps
-        assert self.recipe.minutes is not None
-        return self.trained_s / (60.0 * self.recipe.minutes)
-
-
-def start(recipe: Recipe) -> State:
-    """A fresh state; the weights depend on ``recipe.seed`` alone."""
-    torch.manual_seed(recipe.seed)
-    net = Eafnet(recipe.config)
-    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=(0.9, 0.999))
-    average = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    return State(recipe, net, average, optimizer)
-
-
-def save(state: State, path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "recipe": state.recipe.to_dict(),
-            "net": state.net.state_dict(),
-            "average": state.average,
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "patches": state.patches,
-            "trained_s": state.trained_s,
-            "shards": state.shards,
-        },
-        partial,
-    )
-    os.replace(partial, path)
-
-
-def load(path: Path, **changes: Any) -> State:
-    """Read a checkpoint; ``changes`` replace fields of its recipe (a longer budget, say).
-
-    Raises FileNotFoundError or ValueError naming the file.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint ({error})") from error
-    state = start(replace(Recipe.from_dict(saved["recipe"]), **changes))
-    state.net.load_state_dict(saved["net"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.average = saved["average"]
-    state.step, state.patches = saved["step"], saved["patches"]
-    state.trained_s, state.shards = saved["trained_s"], saved["shards"]
-    return state
-
-
-def averaged(state: State) -> Eafnet:
-    """The network with its averaged (EMA) weights, for evaluation and export."""
-    net = Eafnet(state.recipe.config)
-    net.load_state_dict(state.average)
-    return net.eval()
+from export.recipe import learning_rate, patch_plan
 
 
 def _batch(state: State, pool: Pool, rank: int) -> tuple[Tensor, Tensor, Tensor]:

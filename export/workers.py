@@ -14,9 +14,11 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from export.checkpoint import State, averaged, load, start
 from export.data import Pool
 from export.evaluate import BASELINES, network, score, validation_set
-from export.train import LogLine, Recipe, Runtime, State, averaged, load, run, start
+from export.recipe import Recipe
+from export.train import LogLine, Runtime, run
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from edge.frames import Exposure, FloatImage
-from export.data import (
-    VALIDATION,
-    Pool,
-    fill_pool,
-    gamma_mean,
-    make_sample,
-    random_exposures,
-    render_shard,
-    split_images,
-    tiles,
-)
+from export.brackets import VALIDATION, gamma_mean, make_sample, random_exposures, split_images
+from export.data import Pool, fill_pool, render_shard, tiles
 from export.evaluate import blend_only, radiance_merge, reference_only, score, validation_set
 from hw.simulator.library import FOLDER
 from hw.simulator.scene import Stage, make_world

@@ -12,10 +12,12 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install
 
 from torch.nn import functional  # noqa: E402
 
+from export.checkpoint import averaged, load, save, start  # noqa: E402
 from export.data import Pool  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.losses import HdrLoss, mu_law, sobel  # noqa: E402
-from export.train import Recipe, Runtime, averaged, learning_rate, load, patch_plan, run, save, start  # noqa: E402
+from export.recipe import Recipe, learning_rate, patch_plan  # noqa: E402
+from export.train import Runtime, run  # noqa: E402
 from export.workers import Job, launch  # noqa: E402
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4)

@@ -1,0 +1,89 @@
+"""The state of a training run, on disk and in memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from export.eafnet.model import Eafnet
+from export.recipe import Recipe
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds: enough to go on as if nothing had happened."""
+
+    recipe: Recipe
+    net: Eafnet
+    average: dict[str, Tensor]
+    optimizer: torch.optim.Adam
+    step: int = 0
+    patches: int = 0
+    trained_s: float = 0.0
+    shards: list[str] = field(default_factory=list)
+
+    def progress(self) -> float:
+        """Share of the budget that is used up."""
+        if self.recipe.steps is not None:
+            return self.step / self.recipe.steps
+        assert self.recipe.minutes is not None
+        return self.trained_s / (60.0 * self.recipe.minutes)
+
+
+def start(recipe: Recipe) -> State:
+    """A fresh state; the weights depend on ``recipe.seed`` alone."""
+    torch.manual_seed(recipe.seed)
+    net = Eafnet(recipe.config)
+    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=(0.9, 0.999))
+    average = {k: v.detach().clone() for k, v in net.state_dict().items()}
+    return State(recipe, net, average, optimizer)
+
+
+def save(state: State, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "recipe": state.recipe.to_dict(),
+            "net": state.net.state_dict(),
+            "average": state.average,
+            "optimizer": state.optimizer.state_dict(),
+            "step": state.step,
+            "patches": state.patches,
+            "trained_s": state.trained_s,
+            "shards": state.shards,
+        },
+        partial,
+    )
+    os.replace(partial, path)
+
+
+def load(path: Path, **changes: Any) -> State:
+    """Read a checkpoint; ``changes`` replace fields of its recipe (a longer budget, say).
+
+    Raises FileNotFoundError or ValueError naming the file.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, KeyError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({error})") from error
+    state = start(replace(Recipe.from_dict(saved["recipe"]), **changes))
+    state.net.load_state_dict(saved["net"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.average = saved["average"]
+    state.step, state.patches = saved["step"], saved["patches"]
+    state.trained_s, state.shards = saved["trained_s"], saved["shards"]
+    return state
+
+
+def averaged(state: State) -> Eafnet:
+    """The network with its averaged (EMA) weights, for evaluation and export."""
+    net = Eafnet(state.recipe.config)
+    net.load_state_dict(state.average)
+    return net.eval()
