@@ -25,7 +25,7 @@ from edge.flicker import mean_mu_luminance
 from edge.frames import CameraName
 from edge.ladder_plan import Fusion
 from edge.line import Fused, FusionLine
-from edge.masters import MasterWriter
+from edge.masters import MasterSettings, MasterWriter
 from edge.pair import Stamped
 from edge.preview import PreviewHub
 from edge.recorder import SAMPLE_STEP, HdrRecorder
@@ -212,7 +212,7 @@ class Daemon:
         self._put(self._frames, item)
 
     def _write_masters(self, name: CameraName, ring: Ring[Stamped]) -> None:
-        rig, session = self._parts.opened.rig, self._parts.session
+        rig, session, config = self._parts.opened.rig, self._parts.session, self._parts.config
         info = (rig.reference if name == "reference" else rig.secondary).info
         writer = MasterWriter(
             session.path,
@@ -223,6 +223,7 @@ class Daemon:
             bit_depth=info.bit_depth,
             fps=1e6 / info.frame_period_us,
             origin_ns=0,
+            settings=MasterSettings(segment_s=config.masters.segment_s, sync_s=config.hdr.sync_s),
             on_segment=self._parts.reporter.segment_closed,
         )
         try:

@@ -62,7 +62,11 @@ class HdrRecorder:
             origin_ns=origin_ns,
             fmt=video_format(hdr),
             settings=VideoSettings(
-                codec=hdr.codec, preset=str(hdr.preset), crf=round(hdr.crf), segment_s=hdr.segment_s
+                codec=hdr.codec,
+                preset=hdr.preset,
+                crf=hdr.crf,
+                segment_s=hdr.segment_s,
+                sync_s=hdr.sync_s,
             ),
             estimate=expected_light(hdr, full_scale),
             on_segment=on_segment,
