@@ -8,6 +8,7 @@ keeps its traceback.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -106,6 +107,8 @@ def run(
     Example:
       twinhdr run --config my.yaml --duration 60 --session ./first
     """
+    if duration is not None and not math.isfinite(duration):
+        raise typer.BadParameter("a number of seconds, or leave it out to record until Ctrl-C")
     settings = _config(config)
     _log_to_stderr(settings.log.level)
     from edge.run import run_daemon

@@ -231,6 +231,13 @@ class TestOtherCommands:
         assert told.exit_code == 0, told.output
         assert "refused with tiny" in told.stdout
 
+    @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "ten"])
+    def test_a_duration_that_never_comes_is_a_usage_error(self, seconds: str) -> None:
+        """The recording would never end, or end before its first frame."""
+        result = invoke("run", "--duration", seconds)
+        assert result.exit_code == 2
+        assert "Error" in result.stderr
+
     def test_bench_answers_in_json(self, tmp_path: Path) -> None:
         """The figures could not be compared from one version to the next."""
         path = tmp_path / "config.yaml"

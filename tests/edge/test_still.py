@@ -98,10 +98,10 @@ def test_tiles_lie_on_the_networks_grid(engine: Engine, monkeypatch: pytest.Monk
 @pytest.mark.skipif(not (MODELS / "eafnet-s.onnx").is_file(), reason="this build ships no eafnet-s.onnx")
 def test_tiles_of_the_shipped_network_are_invisible() -> None:
     """EAFNet also pools features over what it sees: tiles could differ in brightness."""
-    images = exposures(scene(640, 896))
+    images = exposures(scene(448, 640))
     engine = open_engine("s", threads=1)
     whole = fuse_still(*images, (-2, 0, 2), engine, max_pixels=10**9)
-    tiled = fuse_still(*images, (-2, 0, 2), engine, max_pixels=448 * 448)
+    tiled = fuse_still(*images, (-2, 0, 2), engine, max_pixels=384 * 384)
     difference = np.log1p(5000 * tiled / 4) / np.log1p(5000) - np.log1p(5000 * whole / 4) / np.log1p(5000)
     assert -10 * np.log10(np.mean(difference**2)) > 45
 
