@@ -30,10 +30,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Who is told: ``on_drop(cause, secondary seq)`` and ``on_rung(rung, cause, t_ns)``."""
+    """Who is told: ``on_drop(cause, secondary seq)``, ``on_rung(rung, cause, t_ns)`` and
+    ``on_failure(rung, text)`` of a network that broke; None where that shall end the work.
+    """
 
     on_drop: Callable[[str, int], None] = lambda _cause, _seq: None
     on_rung: Callable[[Rung, str, int], None] = lambda _rung, _cause, _t_ns: None
+    on_failure: Callable[[Rung, str], None] | None = None
 
 
 def develop_settings(config: Config, info: CameraInfo, transfer: Transfer = "linear") -> DevelopSettings:
@@ -77,4 +80,5 @@ def build_line(
         watch,
         reports.on_drop,
         reports.on_rung,
+        reports.on_failure,
     )

@@ -142,7 +142,11 @@ class Daemon:
             parts.fusion.plan,
             wait_ns=round(parts.config.pair.wait_ms * 1e6),
             watch=self._watch,
-            reports=Reports(partial(report.stage_drop, "pair", camera="secondary"), report.rung_changed),
+            reports=Reports(
+                partial(report.stage_drop, "pair", camera="secondary"),
+                report.rung_changed,
+                report.rung_failed,
+            ),
         )
 
     def _hdr_recorder(self) -> HdrRecorder:

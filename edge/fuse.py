@@ -6,14 +6,32 @@ that shares it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from edge.engines import Engine, PairCache, mean_gamma
-from edge.frames import FloatImage, HdrFrame, Rung
+from edge.engines import Engine, EngineError, Light, PairCache, mean_gamma
+from edge.frames import FloatImage, Frame, HdrFrame, Rung
 from edge.merge import MergePair, merge, prepare_pair
 from edge.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """The very frames and light that something was computed from.
+
+    Numbers would not do: they begin anew when a camera restarts, and the light is relative to the reference.
+    """
+
+    low: Frame
+    high: Frame
+    light: Light
+
+    def is_that_of(self, other: _Pair) -> bool:
+        return self.low is other.low and self.high is other.high and self.light == other.light
 
 
 class Fuser:
@@ -21,8 +39,8 @@ class Fuser:
 
     def __init__(self, engines: Mapping[Rung, Engine]) -> None:
         self._engines = dict(engines)
-        self._pairs: dict[Rung, tuple[tuple[int, int], PairCache]] = {}
-        self._merge_pair: tuple[tuple[int, int], MergePair] | None = None
+        self._pairs: dict[Rung, tuple[_Pair, PairCache]] = {}
+        self._merge_pair: tuple[_Pair, MergePair] | None = None
 
     def model_name(self, rung: Rung) -> str:
         """What the sidecar calls the rung: the model's name, ``merge`` or ``reference``."""
@@ -30,7 +48,10 @@ class Fuser:
         return engine.name if engine is not None else rung.name.lower()
 
     def fuse(self, prepared: Prepared, rung: Rung) -> HdrFrame:
-        """One HDR frame. Without a pair the reference stands alone, whatever rung was asked for."""
+        """One HDR frame. Without a pair the reference stands alone, whatever rung was asked for.
+
+        Raises EngineError where the network of ``rung`` fails; every other rung can still take the group.
+        """
         group = prepared.group
         if group.pair_id is None:
             rung = Rung.REFERENCE
@@ -50,33 +71,39 @@ class Fuser:
     def _radiance(self, prepared: Prepared, rung: Rung) -> FloatImage:
         if rung is Rung.REFERENCE:
             return prepared.reference
+        pair, low, high = _pair(prepared)
         if rung is Rung.MERGE:
-            return merge(self._merge_pair_of(prepared), prepared.reference)
+            if self._merge_pair is None or not self._merge_pair[0].is_that_of(pair):
+                self._merge_pair = (pair, prepare_pair(low, high, pair.light))
+            return merge(self._merge_pair[1], prepared.reference)
         engine = self._engines[rung]
-        return engine.fuse(self._pair_of(rung, engine, prepared), prepared.reference)
+        try:
+            kept = self._pairs.get(rung)
+            if kept is None or not kept[0].is_that_of(pair):
+                mean = mean_gamma(prepared.reference)
+                kept = self._pairs[rung] = (pair, engine.encode_pair(low, high, pair.light, mean))
+            radiance = engine.fuse(kept[1], prepared.reference)
+        except EngineError:
+            raise
+        except Exception as error:
+            # Whatever a runtime raises costs its rung, not the recording.
+            raise EngineError(f"{engine.name}: {type(error).__name__}: {error}") from error
+        if radiance.shape != prepared.reference.shape or not math.isfinite(sum(cv2.sumElems(radiance))):
+            raise EngineError(f"{engine.name}: the network answers with values that are no picture")
+        return radiance
 
-    def _merge_pair_of(self, prepared: Prepared) -> MergePair:
-        pair_id, low, high, light = _pair(prepared)
-        if self._merge_pair is None or self._merge_pair[0] != pair_id:
-            self._merge_pair = (pair_id, prepare_pair(low, high, light))
-        return self._merge_pair[1]
 
-    def _pair_of(self, rung: Rung, engine: Engine, prepared: Prepared) -> PairCache:
-        pair_id, low, high, light = _pair(prepared)
-        kept = self._pairs.get(rung)
-        if kept is None or kept[0] != pair_id:
-            kept = (pair_id, engine.encode_pair(low, high, light, mean_gamma(prepared.reference)))
-            self._pairs[rung] = kept
-        return kept[1]
-
-
-def _pair(
-    prepared: Prepared,
-) -> tuple[tuple[int, int], FloatImage, FloatImage, tuple[float, float, float]]:
-    pair_id, light = prepared.group.pair_id, prepared.light
-    if pair_id is None or light is None or prepared.low is None or prepared.high is None:
+def _pair(prepared: Prepared) -> tuple[_Pair, FloatImage, FloatImage]:
+    group, light = prepared.group, prepared.light
+    if (
+        group.low is None
+        or group.high is None
+        or light is None
+        or prepared.low is None
+        or prepared.high is None
+    ):
         raise ValueError("this group has no pair; only the reference rung can take it")
-    return pair_id, prepared.low, prepared.high, light
+    return _Pair(group.low, group.high, light), prepared.low, prepared.high
 
 
 def probe_engine(engine: Engine, height: int, width: int) -> float:

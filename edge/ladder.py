@@ -13,6 +13,10 @@ from edge.frames import Rung
 
 HOLD_NS = 5_000_000_000
 """A better rung is tried at the earliest this long after the last change."""
+MAX_HOLD_NS = 320_000_000_000
+"""Each try that fails doubles the hold, up to this."""
+DRAIN_NS = 300_000_000
+"""A new rung has this long to work off what waits before the next step down for that reason."""
 CLIMB_SHARE = 0.8
 """A better rung must have fitted into this share of the budget when it was last measured alone."""
 SMOOTHING = 0.2
@@ -22,13 +26,18 @@ MAX_BACKLOG = 4
 
 @dataclass(frozen=True, slots=True)
 class LadderState:
-    """``cost_ns``: smoothed cost of a frame on ``rung``; ``probed_ns``: of each rung on an idle machine."""
+    """``cost_ns``: smoothed cost of a frame on ``rung``; ``probed_ns``: of each rung on an idle machine.
+
+    ``climbed``: the last change was upwards; ``hold_ns``: how long the next one has to wait.
+    """
 
     rung: Rung
     cause: str
     changed_ns: int
     probed_ns: Mapping[Rung, float]
     cost_ns: float
+    climbed: bool = False
+    hold_ns: int = HOLD_NS
 
 
 def start(
@@ -55,20 +64,37 @@ def step(
 ) -> LadderState:
     """The state for the next frame: one rung down, one up, or the same."""
     place = allowed.index(state.rung)
+    held_ns = now_ns - state.changed_ns
     too_slow = state.cost_ns > budget_ns
-    if (too_slow or backlog > MAX_BACKLOG) and place + 1 < len(allowed):
+    too_many = backlog > MAX_BACKLOG and held_ns >= DRAIN_NS
+    if (too_slow or too_many) and place + 1 < len(allowed):
         cause = (
             f"{state.rung.name.lower()} takes {state.cost_ns / 1e6:.0f} of {budget_ns / 1e6:.0f} ms"
             if too_slow
             else f"{backlog} frames are waiting"
         )
-        return _move(state, allowed[place + 1], cause, now_ns)
-    if place > 0 and backlog <= 1 and now_ns - state.changed_ns >= HOLD_NS:
+        # A rung that was measured fast and is not, under this load, is tried ever more rarely.
+        failed = state.climbed and held_ns < state.hold_ns
+        hold_ns = min(2 * state.hold_ns, MAX_HOLD_NS) if failed else HOLD_NS
+        return _move(state, allowed[place + 1], cause, now_ns, climbed=False, hold_ns=hold_ns)
+    if place > 0 and backlog <= 1 and held_ns >= state.hold_ns:
         better = allowed[place - 1]
         if state.probed_ns.get(better, 0.0) <= CLIMB_SHARE * budget_ns:
-            return _move(state, better, "there is time again", now_ns)
+            cause = "there is time again"
+            return _move(state, better, cause, now_ns, climbed=True, hold_ns=state.hold_ns)
     return state
 
 
-def _move(state: LadderState, rung: Rung, cause: str, now_ns: int) -> LadderState:
-    return replace(state, rung=rung, cause=cause, changed_ns=now_ns, cost_ns=state.probed_ns.get(rung, 0.0))
+def failed(state: LadderState, rung: Rung, allowed: Sequence[Rung], cause: str, now_ns: int) -> LadderState:
+    """The state after ``rung`` broke and is not among ``allowed`` any more: the next one below it."""
+    if state.rung != rung:
+        return state
+    below = next(other for other in allowed if other > rung)
+    return _move(state, below, cause, now_ns, climbed=False, hold_ns=state.hold_ns)
+
+
+def _move(
+    state: LadderState, rung: Rung, cause: str, now_ns: int, *, climbed: bool, hold_ns: int
+) -> LadderState:
+    cost_ns = state.probed_ns.get(rung, 0.0)
+    return LadderState(rung, cause, now_ns, state.probed_ns, cost_ns, climbed, hold_ns)

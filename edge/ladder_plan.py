@@ -21,22 +21,24 @@ class Fusion:
 
 
 def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float, can_wait: bool) -> Fusion:
-    """Engines and plan for images of this size. A network that cannot be opened costs its rung, not the run.
+    """Engines and plan for images of this size. A network that fails costs its rung, not the run.
 
     ``period_ns`` is the reference frame period. A source that ``can_wait`` is fused on the best rung that
     would keep up with it, and stays there: it has no deadline of its own to miss.
     """
     engines: dict[Rung, Engine] = {}
+    probed: dict[Rung, float] = {}
     problems = []
     for rung, model in ((Rung.MODEL, config.model), (Rung.SMALL_MODEL, config.small_model)):
         if rung not in config.rungs or model is None:
             continue
         try:
-            engines[rung] = open_engine(model, config.threads)
+            engine = open_engine(model, config.threads)
+            probed[rung] = probe_engine(engine, height, width) * 1e9
+            engines[rung] = engine
         except EngineError as error:
             problems.append(str(error))
     allowed = tuple(rung for rung in config.rungs if rung >= Rung.MERGE or rung in engines)
-    probed = {rung: probe_engine(engine, height, width) * 1e9 for rung, engine in engines.items()}
     budget_ns = config.deadline_share * period_ns
     if can_wait:
         fast = tuple(rung for rung in allowed if probed.get(rung, 0.0) <= budget_ns)

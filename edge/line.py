@@ -6,15 +6,19 @@ in order; what it was made of follows from the pairing, how well from the ladder
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge import ladder
+from edge.engines import EngineError
 from edge.frames import Group, HdrFrame, Rung
 from edge.fuse import Fuser
 from edge.pair import Pairer, Stamped
 from edge.prepare import Prepared, Preparer
 from edge.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,12 @@ class LadderPlan:
 
 
 class FusionLine:
-    """One thread. ``on_drop(cause, frame seq)`` and ``on_rung(rung, cause, t_ns)`` report what happens."""
+    """One thread. ``on_drop(cause, frame seq)`` and ``on_rung(rung, cause, t_ns)`` report what happens.
+
+    A network that fails while it runs costs its rung for the rest of the recording, never a frame, and is
+    told to ``on_failure(rung, text)``. Without that callback, or without a rung below, its EngineError is
+    raised.
+    """
 
     def __init__(
         self,
@@ -50,6 +59,7 @@ class FusionLine:
         watch: Stopwatch,
         on_drop: Callable[[str, int], None],
         on_rung: Callable[[Rung, str, int], None],
+        on_failure: Callable[[Rung, str], None] | None = None,
     ) -> None:
         self._pairer = pairer
         self._preparer = preparer
@@ -59,9 +69,11 @@ class FusionLine:
         self._watch = watch
         self._on_drop = on_drop
         self._on_rung = on_rung
+        self._on_failure = on_failure
         budget = plan.budget_ns if plan.budget_ns is not None else float("inf")
         self._state = ladder.start(plan.allowed, plan.probed_ns, budget, now_ns())
         self._shown: Rung | None = None
+        self._alone = False
         self._hurry = False
 
     @property
@@ -99,19 +111,37 @@ class FusionLine:
         prepared = self._preparer.prepare(group)
         rung, cause = self._choose(group, backlog, begin_ns)
         with self._watch.stage("fuse"):
-            hdr = self._fuser.fuse(prepared, rung)
+            hdr, cause = self._on_rungs(prepared, rung, cause)
         self._state = ladder.measured(self._state, hdr.rung, float(self._now_ns() - begin_ns))
         if hdr.rung is not self._shown:
             self._shown = hdr.rung
             self._on_rung(hdr.rung, cause, group.t_ns)
         return Fused(prepared, hdr)
 
+    def _on_rungs(self, prepared: Prepared, rung: Rung, cause: str) -> tuple[HdrFrame, str]:
+        """Fuse on ``rung`` or, where its network fails, on the next below."""
+        while True:
+            try:
+                return self._fuser.fuse(prepared, rung), cause
+            except EngineError as error:
+                rest = tuple(other for other in self._plan.allowed if other is not rung)
+                if self._on_failure is None or not any(other > rung for other in rest):
+                    raise
+                log.warning("%s fails and is given up", rung.name.lower(), exc_info=error)
+                self._on_failure(rung, str(error))
+                cause = f"{rung.name.lower()} failed"
+                self._plan = replace(self._plan, allowed=rest)
+                self._state = ladder.failed(self._state, rung, rest, cause, self._now_ns())
+                rung = next(other for other in rest if other > rung)
+
     def _choose(self, group: Group, backlog: int, now_ns: int) -> tuple[Rung, str]:
         if group.pair_id is None:
+            self._alone = True
             return Rung.REFERENCE, "no low/high pair near enough in time"
+        was_alone, self._alone = self._alone, False
         if self._hurry:
             cheap = [r for r in self._plan.allowed if r >= Rung.MERGE]
             return (cheap[0] if cheap else self._plan.allowed[-1]), "stopping"
         if self._plan.budget_ns is not None:
             self._state = ladder.step(self._state, self._plan.allowed, self._plan.budget_ns, backlog, now_ns)
-        return self._state.rung, self._state.cause
+        return self._state.rung, "there is a pair again" if was_alone else self._state.cause

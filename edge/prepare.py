@@ -46,7 +46,7 @@ class Preparer:
         self._secondary = secondary
         self._rectifier = rectifier
         self._watch = watch
-        self._kept: OrderedDict[int, FloatImage] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], FloatImage] = OrderedDict()
 
     def prepare(self, group: Group) -> Prepared:
         """The images of a group."""
@@ -59,13 +59,14 @@ class Preparer:
     def _secondary_image(self, frame: Frame | None) -> FloatImage | None:
         if frame is None:
             return None
-        image = self._kept.get(frame.seq)
+        key = frame.seq, frame.t_device_ns  # numbers begin anew when a camera restarts
+        image = self._kept.get(key)
         if image is None:
             with self._watch.stage("develop"):
                 image = develop(frame.image, frame.pixel_format, self._secondary)
             with self._watch.stage("register"):
                 image = self._rectifier.rectify(image)
-            self._kept[frame.seq] = image
+            self._kept[key] = image
             while len(self._kept) > KEPT_SECONDARY:
                 self._kept.popitem(last=False)
         return image

@@ -50,6 +50,18 @@ class Reporter:
         self.health.event(time.monotonic_ns(), f"fusing on {rung.name.lower().replace('_', ' ')}: {cause}")
         self.sidecar.rung(t_ns, rung, cause)
 
+    def rung_failed(self, rung: Rung, text: str) -> None:
+        """A network broke while it ran; its rung is given up for this recording."""
+        self.health.condition(
+            "model",
+            False,
+            time.monotonic_ns(),
+            f"{rung.name.lower().replace('_', ' ')} failed: {text}.",
+            "Fusing goes on a rung lower; restart to try again.",
+            "warning",
+        )
+        self.sidecar.event("rung_failed", rung=rung.name.lower(), text=text)
+
     def fused(self, hdr: HdrFrame) -> None:
         """A frame was fused."""
         self.health.tick("frames", time.monotonic_ns(), "fused")

@@ -21,12 +21,14 @@ from edge.frames import FloatImage
 CONTRACT = "1"
 INPUTS = {"low", "reference", "high", "exposure", "mean"}
 OUTPUT = "radiance"
+MAX_MULTIPLE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
     """The tensors of one pair by name, the inputs the second graph still wants, and the image size."""
 
+    engine: OnnxEngine
     tensors: dict[str, NDArray[Any]]
     height: int
     width: int
@@ -50,12 +52,10 @@ class OnnxEngine:
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         self._check(model, metadata)
         self.name = path.stem
-        self.multiple = int(metadata.get("twinhdr.multiple", "32"))
+        self.multiple = self._multiple(metadata.get("twinhdr.multiple", "32"))
         cut = [name for name in metadata.get("twinhdr.pair_cache", "").split(",") if name]
-        self._encode = (
-            self._session(_part(model, sorted(INPUTS - {"reference"}), cut), threads) if cut else None
-        )
-        rest = _part(model, [*sorted(INPUTS), *cut], [OUTPUT]) if cut else model
+        first, rest = self._split(model, cut) if cut else (None, model)
+        self._encode = None if first is None else self._session(first, threads)
         self._fuse = self._session(rest, threads)
         self._wanted = [entry.name for entry in self._fuse.get_inputs()]
 
@@ -69,11 +69,32 @@ class OnnxEngine:
                 "export it with: twinhdr-export onnx"
             )
 
+    def _multiple(self, text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_MULTIPLE:
+            raise EngineError(
+                f"{self.path}: its entry twinhdr.multiple is {text!r}, not a whole number from 1 to "
+                f"{MAX_MULTIPLE}; export it again"
+            )
+        return int(text)
+
+    def _split(self, model: Any, cut: list[str]) -> tuple[Any, Any]:
+        """The part that depends on the pair alone, and the rest."""
+        try:
+            return (
+                _part(model, sorted(INPUTS - {"reference"}), cut),
+                _part(model, [*sorted(INPUTS), *cut], [OUTPUT]),
+            )
+        except Exception as error:  # ONNX raises what its graph walk stumbles over
+            raise EngineError(
+                f"{self.path}: cannot be cut at its entry twinhdr.pair_cache, {', '.join(cut)[:200]} "
+                f"({_first_line(error)}); export it again"
+            ) from error
+
     def _session(self, model: Any, threads: int) -> Any:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or (os.cpu_count() or 1)
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -110,22 +131,36 @@ class OnnxEngine:
         if self._encode is not None:
             names = [entry.name for entry in self._encode.get_outputs()]
             wanted = {entry.name for entry in self._encode.get_inputs()}
-            outputs = self._encode.run(names, {k: v for k, v in feed.items() if k in wanted})
+            outputs = self._run(self._encode, names, {k: v for k, v in feed.items() if k in wanted})
             tensors.update(zip(names, outputs, strict=True))
-        return _Cached(tensors, height, width)
+        return _Cached(self, tensors, height, width)
 
     def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
         """See Engine."""
-        if not isinstance(cache, _Cached):
-            raise TypeError(f"fuse wants the cache of {type(self).__name__}.encode_pair, got {type(cache)}")
+        if not isinstance(cache, _Cached) or cache.engine is not self:
+            raise TypeError(f"{self.name}: fuse wants what its own encode_pair answered with")
         if reference.shape[:2] != (cache.height, cache.width):
             raise ValueError(f"reference is {reference.shape[:2]}, pair is {(cache.height, cache.width)}")
-        feed = {**cache.tensors, "reference": self._planes(reference)}
-        (radiance,) = self._fuse.run([OUTPUT], {name: feed[name] for name in self._wanted})
+        planes = self._planes(reference)
+        feed = {**cache.tensors, "reference": planes}
+        (radiance,) = self._run(self._fuse, [OUTPUT], {name: feed[name] for name in self._wanted})
+        if radiance.shape != planes.shape:
+            raise EngineError(
+                f"{self.path}: answers {radiance.shape} to images of {planes.shape}; export it again"
+            )
         out: FloatImage = np.ascontiguousarray(
             radiance[0, :, : cache.height, : cache.width].transpose(1, 2, 0)
         )
         return out
+
+    def _run(self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            outputs: list[NDArray[Any]] = session.run(names, feed)
+        except Exception as error:  # ONNX Runtime has one exception class per cause
+            raise EngineError(
+                f"{self.path}: fails while it runs ({_first_line(error)}); export it again for this size"
+            ) from error
+        return outputs
 
     def _planes(self, image: FloatImage) -> NDArray[np.float32]:
         """(H, W, 3) to (1, 3, H', W'), zero-padded right and bottom to the network's multiple."""

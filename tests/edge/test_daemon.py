@@ -60,7 +60,7 @@ def test_pairs_are_near_and_shared(recording: Path) -> None:
 
 def test_a_network_fuses_where_there_is_time(config_of: ConfigOf, tmp_path: Path) -> None:
     """Else the ladder never reaches the rung the device was bought for."""
-    slow = "rig: {reference: {fps: 5}, secondary: {fps: 5}}\n"
+    slow = "rig: {reference: {fps: 10}, secondary: {fps: 10}}\n"
     config = config_of(slow + "fuse: {ladder: [model, merge, reference], deadline_share: 10.0}\n")
     assert run_daemon(config, 2.0, tmp_path / "session") == 0
     models = {record.model for record in Session.open(tmp_path / "session").hdr_records()}
