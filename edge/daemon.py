@@ -307,5 +307,6 @@ class Daemon:
         for ring in rings:
             self._parts.reporter.health.gauge("ring_depth", len(ring), ring.name)
             self._parts.reporter.health.gauge("ring_capacity", ring.capacity, ring.name)
+        self._parts.reporter.health.gauge("encoder_backlog", len(self._hdr))
         self._parts.reporter.clocks(self.intake)
         self._parts.reporter.cameras()
