@@ -262,16 +262,15 @@ make_user() {
 # Built where it will run, because a virtual environment cannot be moved. The mark "complete" comes last, so
 # a release that was cut is made again and never switched to.
 build_release() { # FOLDER
-  local folder=$1 source
+  local folder=$1 source=$1/source # setuptools writes beside what it builds; the clone stays as it is
   if [[ -e $folder/complete ]] && is_sound "$folder/venv"; then
     note "release ${folder##*/} is already there"
     return
   fi
   say "building release ${folder##*/} in $folder (minutes)"
   rm -rf "$folder"
-  mkdir -p "$folder"
+  mkdir -p "$source"
   make_environment "$folder/venv"
-  source=$(mktemp -d) # setuptools writes beside what it builds; the clone stays as it is
   cp -r "$HERE"/{edge,export,hw,pyproject.toml,README.md,LICENSE} "$source"
   pip_install "$folder/venv" "$source"
   rm -rf "$source"
@@ -354,9 +353,9 @@ install_device() {
   release=$(release_name)
   check_machine "$base" 2000
   say "installing twinhdr $release as a device into ${ROOT:-/}"
+  build_release "$base/releases/$release"
   make_user
   make_folders
-  build_release "$base/releases/$release"
   put_once "$HERE/systemd/config.yaml" "$ROOT/etc/twinhdr/config.yaml"
   put "$HERE/systemd/60-twinhdr.conf" "$ROOT/etc/sysctl.d/60-twinhdr.conf"
   put "$HERE/systemd/twinhdr.service" "$ROOT/etc/systemd/system/twinhdr.service"
