@@ -64,7 +64,13 @@ def record(
 
 def decoded(path: Path) -> list[tuple[Fraction, Any]]:
     with av.open(str(path)) as container:
-        return [(frame.pts * frame.time_base, frame.to_ndarray()) for frame in container.decode(video=0)]
+        return [(frame.pts * frame.time_base, codes(frame)) for frame in container.decode(video=0)]
+
+
+def codes(frame: Any) -> Any:
+    """The planes below each other; PyAV before 18 has no array conversion for 10-bit 4:2:0."""
+    rows = [np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in frame.planes]
+    return np.vstack([row.reshape(-1, WIDTH) for row in rows])
 
 
 def ffprobe(path: Path) -> dict[str, Any]:
