@@ -14,11 +14,11 @@ from rich.table import Table
 from edge.errors import TwinhdrError
 from edge.flicker import FlickerGauge
 from edge.frames import CameraName
+from edge.hdr_read import read_radiance
 from edge.imageio import write_png
 from edge.panel import labelled_row
 from edge.sdr import SdrPreview
 from edge.session import HdrRecord, Session
-from edge.hdr_read import read_radiance
 
 PICTURE = "picture.png"
 PICTURE_WIDTH = 720
