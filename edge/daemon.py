@@ -41,9 +41,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FRAME_RING = 32
+LIVE_RING = 32
+"""About a second of frames: what a busy disk or a short stall may hold up without a loss."""
 HDR_RING = 8
-MASTER_RING = 32
+"""Fused frames are 12 MB each at 960x540."""
+WAITING_RING = 6
+"""A source that can wait fills every ring; what is in them has to be finished when it is told to stop."""
 STAGE_LIMIT_S = 10.0
 POLL_S = 0.25
 
@@ -72,19 +75,21 @@ class Daemon:
         self.stopping = threading.Event()
         self._hurrying = threading.Event()
         self._crew = Crew(self.stopping, parts.reporter.health)
-        report = parts.reporter
+        report, depth = parts.reporter, WAITING_RING if parts.opened.can_wait else LIVE_RING
         self._watch = Stopwatch(
             time.monotonic_ns, lambda stage, ms: report.health.observe("stage_ms", ms, stage)
         )
         self.intake = Intake(self._stamped, report.camera_drop)
         self._frames: Ring[Stamped] = Ring(
-            "frames", FRAME_RING, lambda s: report.stage_drop("fuse", "too_slow", s.frame.seq, s.frame.camera)
+            "frames", depth, lambda s: report.stage_drop("fuse", "too_slow", s.frame.seq, s.frame.camera)
         )
         self._hdr: Ring[Fused] = Ring(
-            "hdr", HDR_RING, lambda f: report.stage_drop("encode", "too_slow", f.hdr.seq, "reference")
+            "hdr",
+            min(depth, HDR_RING),
+            lambda f: report.stage_drop("encode", "too_slow", f.hdr.seq, "reference"),
         )
         self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
-        self._masters = self._master_rings() if parts.config.masters.enabled else {}
+        self._masters = self._master_rings(depth) if parts.config.masters.enabled else {}
         self._viewer = Viewer(parts.config.preview, parts.hub, report.health, self._watch)
         self._line = self._fusion_line()
         self._recorder = self._hdr_recorder() if parts.config.hdr.enabled else None
@@ -163,11 +168,11 @@ class Daemon:
             on_segment=parts.reporter.segment_closed,
         )
 
-    def _master_rings(self) -> dict[CameraName, Ring[Stamped]]:
+    def _master_rings(self, depth: int) -> dict[CameraName, Ring[Stamped]]:
         drop = self._parts.reporter.stage_drop
         names: tuple[CameraName, ...] = ("reference", "secondary")
         return {
-            name: Ring(name, MASTER_RING, lambda s: drop("masters", "too_slow", s.frame.seq, s.frame.camera))
+            name: Ring(name, depth, lambda s: drop("masters", "too_slow", s.frame.seq, s.frame.camera))
             for name in names
         }
 
