@@ -122,13 +122,13 @@ BASELINES: dict[str, Method] = {
 
 
 def network(net: Eafnet) -> Method:
-    """``net`` as a method; pads to its multiple with zeros, as the device does."""
+    """``net`` as a method; pads to its multiple by mirroring, as the device does."""
     import torch
 
     def padded(image: FloatImage) -> torch.Tensor:
         h, w = image.shape[:2]
         m = net.config.multiple
-        grown = cv2.copyMakeBorder(image, 0, -h % m, 0, -w % m, cv2.BORDER_CONSTANT, value=0)
+        grown = cv2.copyMakeBorder(image, 0, -h % m, 0, -w % m, cv2.BORDER_REFLECT_101)
         return torch.from_numpy(grown.transpose(2, 0, 1)[None].copy())
 
     def fuse(sample: Sample) -> FloatImage:
