@@ -1,10 +1,10 @@
 """Write a trained EAFNet as one ONNX file that holds two graphs: encode_pair and fuse.
 
 Contract, version 1. Inputs ``low``, ``reference``, ``high``: float32 [1,3,H,W], linear sensor values in
-[0, 1], H and W multiples of ``twinhdr.multiple`` (mirrored at the bottom and right: black there would darken the last rows). ``exposure``:
-float32 [3], light of low, reference, high in a common unit. ``mean``: float32 [3], means of the unpadded
-gamma-domain (linear^(1/2.2)) low, reference, high over all pixels and channels. Output ``radiance``:
-float32 [1,3,H,W] in reference units.
+[0, 1], H and W multiples of ``twinhdr.multiple``, mirrored at the bottom and right (black there would darken
+the last rows). ``exposure``: float32 [3], light of low, reference, high in a common unit. ``mean``: float32
+[3], means of the unpadded gamma-domain (linear^(1/2.2)) low, reference, high over all pixels and channels.
+Output ``radiance``: float32 [1,3,H,W] in reference units.
 
 What depends on the pair alone passes through the tensors named in the metadata ``twinhdr.pair_cache``; cut
 there (``onnx.utils.Extractor``), the file falls into encode_pair (low, high, exposure, mean -> cache) and
