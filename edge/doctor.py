@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.config import MAIN_FILE, Config, load_config
+from edge.config import MAIN_FILE, load_config
+from edge.doctor_machine import MACHINE_CHECKS
+from edge.doctor_software import SOFTWARE_CHECKS
 from edge.errors import ConfigError
+from edge.findings import Check, Finding, State
 
-State: TypeAlias = Literal["ok", "info", "warn", "fail"]
 STYLES: dict[State, str] = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One fact. ``warn``: recording works, something is worse than it could be; ``fail``: it does not."""
-
-    name: str
-    state: State
-    found: str
-    advice: str = ""
-
-
-Check: TypeAlias = Callable[[Config], Iterable[Finding]]
 
 
 def examine(path: Path | None, main_file: Path = MAIN_FILE) -> list[Finding]:
     """Run all checks against the configuration, or against the defaults where it has faults."""
-    from edge.doctor_machine import MACHINE_CHECKS
-    from edge.doctor_software import SOFTWARE_CHECKS
-
     findings: list[Finding] = []
     try:
         config = load_config(path, main_file=main_file)

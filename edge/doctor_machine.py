@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.config import Config
-from edge.doctor import Check, Finding, State
+from edge.findings import Check, Finding, State
 from edge.housekeeping import disk_floor_bytes
 from hw.device import Device, probe_cuda, read_device
 

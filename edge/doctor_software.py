@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.config import Config
-from edge.doctor import Check, Finding, State
 from edge.errors import TwinhdrError
+from edge.findings import Check, Finding, State
 from edge.frames import FloatImage
 from edge.native import native_messages
 

@@ -47,7 +47,8 @@ def start(
     for rung in allowed:
         cost = probed_ns.get(rung, 0.0)
         if cost <= budget_ns or rung == allowed[-1]:
-            cause = "start" if rung == allowed[0] else f"a frame must take under {budget_ns / 1e6:.0f} ms"
+            best = rung == allowed[0]
+            cause = "the best there is" if best else f"a frame must take under {budget_ns / 1e6:.0f} ms"
             return LadderState(rung, cause, now_ns, dict(probed_ns), cost)
     raise ValueError("the ladder has no rungs")
 

@@ -7,15 +7,16 @@ there: what no exposure of the bracket recorded is not judged. Radiance in refer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FloatImage
+from edge.quality import mu_law, psnr
 
-MU = 5000.0
+__all__ = ["lsd", "mean_luminance", "mu_law", "psnr", "psnr_linear", "psnr_mu", "to_low_scale"]
+
 LUMINANCE = np.array((0.2126, 0.7152, 0.0722))
 """Rec. 709 / BT.709-6, table 3."""
 
@@ -24,18 +25,6 @@ def to_low_scale(radiance: FloatImage, exposure_low: float) -> FloatImage:
     """Radiance in reference units -> [0, 1]; ``exposure_low``: light of low over reference, 0.25 at -2 EV."""
     scaled: FloatImage = np.clip(radiance * np.float32(exposure_low), 0.0, 1.0)
     return scaled
-
-
-def mu_law(x: FloatImage) -> FloatImage:
-    """Tone curve of Kalantari and Ramamoorthi (SIGGRAPH 2017), mu = 5000: log(1 + mu x) / log(1 + mu)."""
-    compressed: FloatImage = (np.log1p(MU * x) / np.float32(math.log1p(MU))).astype(np.float32)
-    return compressed
-
-
-def psnr(a: FloatImage, b: FloatImage) -> float:
-    """Peak signal-to-noise ratio in dB, peak 1.0; infinite for equal images."""
-    error = float(np.mean(np.square(a.astype(np.float64) - b)))
-    return math.inf if error == 0 else -10 * math.log10(error)
 
 
 def psnr_mu(a: FloatImage, b: FloatImage) -> float:

@@ -14,7 +14,7 @@ from tiny_model import write_tiny_model
 
 from edge import doctor_software
 from edge.config import Config, load_config
-from edge.doctor import Finding, examine, run_doctor
+from edge.doctor import examine, run_doctor
 from edge.doctor_machine import (
     check_disk,
     check_gpu,
@@ -24,6 +24,7 @@ from edge.doctor_machine import (
     write_speed,
 )
 from edge.doctor_software import check_encoders, check_models, check_packages, check_python, encoder_fault
+from edge.findings import Finding
 from hw.device import Device, probe_cuda, read_device
 
 ORIN = Device(

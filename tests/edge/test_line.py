@@ -141,7 +141,7 @@ def test_a_change_of_rung_is_reported_once_with_its_cause(tiny: Counting) -> Non
     bench = Bench({Rung.MODEL: tiny}, LadderPlan((Rung.MODEL, Rung.REFERENCE), {}, None))
     bench.run(stamped(spec, 4.0)[:-8], flush=False)
     assert bench.rungs == [
-        (Rung.MODEL, "start"),
+        (Rung.MODEL, "the best there is"),
         (Rung.REFERENCE, "no low/high pair near enough in time"),
         (Rung.MODEL, "there is a pair again"),
     ]
@@ -204,7 +204,7 @@ def test_a_network_that_breaks_costs_its_rung_and_no_frame(tiny: Counting, error
     assert seqs == [i.frame.seq for i in items if i.frame.camera == "reference"]
     assert {f.hdr.rung for f in rest[:-6]} == {Rung.MERGE}
     assert [rung for rung, _ in bench.failures] == [Rung.MODEL]
-    assert bench.rungs[:2] == [(Rung.MODEL, "start"), (Rung.MERGE, "model failed")]
+    assert bench.rungs[:2] == [(Rung.MODEL, "the best there is"), (Rung.MERGE, "model failed")]
     calls = tiny.frames
     assert calls == sum(f.hdr.rung is Rung.MODEL for f in first) + 1, "it is not tried again"
 
