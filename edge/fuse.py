@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.engines import Engine, EngineError, Light, PairCache, mean_gamma
 from edge.frames import FloatImage, Frame, HdrFrame, Rung
-from edge.merge import MergePair, merge, prepare_pair
+from edge.merge import MergePair, Merger
 from edge.prepare import Prepared
 
 
@@ -40,6 +40,7 @@ class Fuser:
     def __init__(self, engines: Mapping[Rung, Engine]) -> None:
         self._engines = dict(engines)
         self._pairs: dict[Rung, tuple[_Pair, PairCache]] = {}
+        self._merger = Merger()
         self._merge_pair: tuple[_Pair, MergePair] | None = None
 
     def model_name(self, rung: Rung) -> str:
@@ -74,8 +75,8 @@ class Fuser:
         pair, low, high = _pair(prepared)
         if rung is Rung.MERGE:
             if self._merge_pair is None or not self._merge_pair[0].is_that_of(pair):
-                self._merge_pair = (pair, prepare_pair(low, high, pair.light))
-            return merge(self._merge_pair[1], prepared.reference)
+                self._merge_pair = (pair, self._merger.prepare_pair(low, high, pair.light))
+            return self._merger.merge(self._merge_pair[1], prepared.reference)
         engine = self._engines[rung]
         try:
             kept = self._pairs.get(rung)
