@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,6 +19,10 @@ from edge.errors import TwinhdrError
 from edge.frames import FloatImage
 
 CALIBRATION_VERSION = 1
+MAX_SIDE = 1 << 15
+TINY = 1e-9
+
+Homography: TypeAlias = tuple[tuple[float, float, float], ...]
 
 
 class CalibrationError(TwinhdrError):
@@ -37,7 +41,7 @@ class Calibration:
 
     width: int
     height: int
-    homography: tuple[tuple[float, float, float], ...]
+    homography: Homography
 
     @property
     def is_identity(self) -> bool:
@@ -68,24 +72,52 @@ def parse_calibration(data: Any, where: str) -> Calibration:
             f"{where}: version {data.get('version')!r}, this twinhdr reads version {CALIBRATION_VERSION}; "
             "calibrate again"
         )
-    try:
-        matrix = np.asarray(data["homography"], np.float64)
-        width, height = int(data["width"]), int(data["height"])
-    except (KeyError, TypeError, ValueError) as error:
+    width, height = _side(data, "width", where), _side(data, "height", where)
+    return Calibration(width, height, _homography(data.get("homography"), width, height, where))
+
+
+def _side(data: dict[str, Any], key: str, where: str) -> int:
+    value = data.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_SIDE:
         raise CalibrationError(
-            f"{where}: needs width, height and a 3x3 homography ({error}); calibrate again"
+            f"{where}: {key} must be pixels from 1 to {MAX_SIDE}, not {value!r}; calibrate again"
+        )
+    return value
+
+
+def _homography(data: Any, width: int, height: int, where: str) -> Homography:
+    """Three rows, scaled so that the last number is 1."""
+    try:
+        matrix = np.asarray(data, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CalibrationError(
+            f"{where}: homography must be three rows of three numbers ({error}); calibrate again"
         ) from error
-    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
-        raise CalibrationError(f"{where}: homography must be 3x3, finite and invertible; calibrate again")
-    rows = [(float(a), float(b), float(c)) for a, b, c in matrix / matrix[2, 2]]
-    return Calibration(width, height, tuple(rows))
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(matrix[2, 2]) < TINY:
+        raise CalibrationError(
+            f"{where}: homography must be three rows of three finite numbers, the last not 0; calibrate again"
+        )
+    with np.errstate(over="ignore"):  # an overflow is infinite and refused below
+        matrix = matrix / matrix[2, 2]
+    corners = np.array([(x, y, 1.0) for x in (0, width - 1) for y in (0, height - 1)])
+    if (
+        not np.isfinite(matrix).all()
+        or abs(np.linalg.det(matrix)) < TINY
+        or (corners @ matrix[2] <= 0).any()
+        or (corners @ np.linalg.inv(matrix)[2] <= 0).any()
+    ):
+        raise CalibrationError(
+            f"{where}: homography does not map one picture onto another (it is singular, or its horizon lies "
+            "within the picture); calibrate again"
+        )
+    return tuple((float(a), float(b), float(c)) for a, b, c in matrix)
 
 
 def load_calibration(path: Path, width: int, height: int) -> Calibration:
     """Read a calibration file for images of ``width`` x ``height``. Raises CalibrationError."""
     try:
         data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CalibrationError(
             f"{path}: cannot be read ({error}); set calibration.file or remove it"
         ) from error
