@@ -15,7 +15,7 @@ Usage:
   ./install.sh demo [ARGUMENTS]   make .venv in this folder and show the whole line on a simulated scene;
                                   arguments go to "twinhdr demo"
   ./install.sh test [ARGUMENTS]   make .venv and check everything: ruff, mypy, pytest with coverage;
-                                  arguments go to pytest, which then runs without the coverage floor
+                                  arguments go to pytest, which then runs without coverage
   sudo ./install.sh               install the device: /opt/twinhdr, user twinhdr, /etc/twinhdr, systemd unit
   ./install.sh --help             this text
 
@@ -225,9 +225,12 @@ run_tests() {
   "$python" -m ruff format --check .
   say "mypy --strict"
   "$python" -m mypy "${packages[@]}"
-  say "pytest, with the line coverage of edge/ and hw/"
-  [[ $# -gt 0 ]] || set -- --cov-report=term:skip-covered --cov-fail-under="$COVERAGE_FLOOR"
-  exec "$python" -m pytest --cov=edge --cov=hw "$@"
+  if [[ $# -gt 0 ]]; then
+    say "pytest $*"
+    exec "$python" -m pytest "$@"
+  fi
+  say "pytest, with the line coverage of edge/ and hw/ (minutes)"
+  exec "$python" -m pytest --cov=edge --cov=hw --cov-report=term:skip-covered --cov-fail-under="$COVERAGE_FLOOR"
 }
 
 # --- device -----------------------------------------------------------------------------------------------
