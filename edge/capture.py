@@ -7,13 +7,16 @@ machine films slower and loses nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from edge.frames import CameraName, Frame, FrameStatus
 from edge.pair import Stamped
 from edge.timebase import EDGE_SLACK_NS, TimeBase
-from hw.camera import Camera, CameraLostError
+from hw.camera import Camera, CameraLostError, EndOfRecordingError
+
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.25
 
@@ -65,9 +68,12 @@ class Intake:
 
 
 def read_live(camera: Camera, intake: Intake, stopping: threading.Event, beat: Callable[[], None]) -> None:
-    """Read one camera until told to stop. Raises CameraLostError when it is gone."""
+    """Read one camera until told to stop, or its recording ends. Raises CameraLostError when it is gone."""
     while not stopping.is_set():
-        frame = camera.read(READ_TIMEOUT_S)
+        try:
+            frame = camera.read(READ_TIMEOUT_S)
+        except EndOfRecordingError:
+            return
         beat()
         if frame is not None:
             intake.take(frame)
@@ -80,7 +86,7 @@ def read_in_order(
     stopping: threading.Event,
     beat: Callable[[], None],
 ) -> None:
-    """Read two waiting cameras in order of arrival time until told to stop.
+    """Read two waiting cameras in order of arrival time until told to stop, or the recording ends.
 
     A secondary camera that is gone or silent is left alone; without the reference there is no video, so its
     CameraLostError is passed on.
@@ -99,15 +105,21 @@ def read_in_order_until(
     """As ``read_in_order``; ``ended`` is asked before each frame."""
     first: Frame | None = None
     second = _Optional(secondary)
+    over = False
     while not ended():
-        if first is None:
-            first = reference.read(READ_TIMEOUT_S)
+        if first is None and not over:
+            try:
+                first = reference.read(READ_TIMEOUT_S)
+            except EndOfRecordingError:
+                over = True
         second.fill()
         if second.head is not None and (first is None or second.head.t_host_ns < first.t_host_ns):
             intake.take(second.take())
         elif first is not None:
             intake.take(first)
             first = None
+        elif over:
+            return
 
 
 class _Optional:
@@ -124,8 +136,11 @@ class _Optional:
             return
         try:
             self.head = self._camera.read(self._patience_s)
-        except CameraLostError:
+        except EndOfRecordingError:
             self._gone = True
+        except CameraLostError as error:
+            self._gone = True
+            log.error("%s; the reference goes on alone", error)
         self._patience_s = 0.0 if self.head is None else READ_TIMEOUT_S
 
     def take(self) -> Frame:

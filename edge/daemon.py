@@ -206,6 +206,8 @@ class Daemon:
             if camera.info.name == "reference":
                 raise
             log.error("%s", error)  # the page names it as soon as its frames are missed
+        if camera.info.name == "reference":
+            self.stopping.set()  # the end of a recording
 
     def _stamped(self, item: Stamped) -> None:
         """Every good frame passes here, in the capture threads."""

@@ -20,6 +20,10 @@ class CameraLostError(CameraError):
     """The camera no longer answers; close it and open a new one."""
 
 
+class EndOfRecordingError(CameraLostError):
+    """A recording in place of a camera has no more frames: the end, not a fault."""
+
+
 class TriggerError(TwinhdrError):
     """The cameras could not be started together. The text names the board, the cause and the next step."""
 
@@ -63,7 +67,8 @@ class Camera(Protocol):
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame in order, or None when none came within ``timeout_s`` (real seconds).
 
-        Raises CameraLostError when the camera is gone for good.
+        Raises CameraLostError when the camera is gone for good, EndOfRecordingError where it was a recording
+        and that is over.
         """
 
     def set_exposures(self, exposures: Sequence[Exposure]) -> None:

@@ -13,11 +13,7 @@ from pathlib import Path
 
 from edge.frames import Exposure, Frame
 from edge.session import Session
-from hw.camera import Camera, CameraError, CameraInfo, CameraLostError, Trigger
-
-
-class EndOfRecordingError(CameraLostError):
-    """The recording has no more frames: the end, not a fault."""
+from hw.camera import Camera, CameraError, CameraInfo, EndOfRecordingError, Trigger
 
 
 class ReplayRig:
