@@ -386,6 +386,6 @@ def test_new_code_is_a_new_release_cut_or_not_and_the_old_one_stays(device: Devi
 
 def test_too_full_a_disk_is_said_before_anything_is_done(clone: Clone) -> None:
     """pip on a full disk ends in a traceback and half an environment."""
-    ended = clone.bash("source ./install.sh; check_machine / 999999999")
+    ended = clone.bash('source ./install.sh; check_machine "$PWD" 999999999')
     assert ended.returncode == 1
     assert "MB free; this needs 999999999 MB" in ended.stderr
