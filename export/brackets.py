@@ -127,6 +127,17 @@ def random_sensor(rng: np.random.Generator) -> Sensor:
     )
 
 
+def tinted(rng: np.random.Generator, radiance: FloatImage) -> FloatImage:
+    """``radiance`` under coloured light: each channel weaker by a random factor, the strongest kept.
+
+    Scenes in nearly one colour are rare in any set of images; without them the network takes deep red
+    shadows for noise and pulls them towards grey.
+    """
+    factors = np.exp(-rng.exponential(1.2, 3))
+    coloured: FloatImage = radiance * (factors / factors.max()).astype(np.float32)
+    return coloured
+
+
 def random_world(
     rng: np.random.Generator, radiance: FloatImage, size: tuple[int, int], clean: bool = False
 ) -> World:

@@ -59,24 +59,22 @@ def _need_folder(folder: Path, what: str) -> None:
 def render(
     images: Images,
     pool: PoolFolder = Path("runs/pool"),
-    shards: Annotated[int, typer.Option(min=1, help="Shards to have in the end, about 280 tiles each.")] = 36,
-    clean: Annotated[int, typer.Option(min=0, help="Shards on top with dark scenes and little noise.")] = 16,
     seed: Annotated[int, typer.Option(help="Another seed renders other brackets.")] = 2026,
 ) -> None:
-    """Render training shards: brackets of moving worlds with their ground truth, 250 MB a shard.
+    """Render training shards: brackets of moving worlds with their ground truth, 64 shards of 250 MB.
 
     Shards already in the folder are kept, so that a stopped render goes on where it was. Training may start
     as soon as the first shard is there and takes in the others as they come.
     """
     from rich.progress import Progress
 
-    from export.data import fill_pool
+    from export.data import DEFAULT_COUNTS, fill_pool
 
     _need_folder(images, "radiance images (--images)")
     try:
         with Progress() as progress:
-            task = progress.add_task("shards", total=shards + clean)
-            fill_pool(pool, images, seed, shards, clean, done=lambda _: progress.advance(task))
+            task = progress.add_task("shards", total=sum(DEFAULT_COUNTS.values()))
+            fill_pool(pool, images, seed, done=lambda _: progress.advance(task))
     except FileNotFoundError as error:
         raise _fail(str(error)) from error
 

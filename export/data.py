@@ -12,19 +12,23 @@ reference's, and ``mean`` (K, 3), gamma domain means of the whole view.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FloatImage
-from export.brackets import Sample, random_world, render_view, split_images
+from export.brackets import Sample, random_world, render_view, split_images, tinted
 from hw.simulator.radiance import load_radiance
 
 TILE = 192
 VIEW = (576, 384)
+
+Kind: TypeAlias = Literal["mixed", "clean", "tinted"]
+"""Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light."""
 
 
 def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
@@ -38,13 +42,17 @@ def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
 
 
 def render_shard(
-    images: Sequence[FloatImage], seed: tuple[int, ...], views: int, clean: bool = False
+    images: Sequence[FloatImage], seed: tuple[int, ...], views: int, kind: Kind = "mixed"
 ) -> dict[str, NDArray[np.generic]]:
     """Two brackets each of ``views // 2`` random worlds, as the arrays of one shard."""
     rng = np.random.default_rng(seed)
+    clean = kind != "mixed"
     pixels, exposure, mean = [], [], []
     for _ in range(views // 2):
-        world = random_world(rng, images[int(rng.integers(len(images)))], VIEW, clean)
+        radiance = images[int(rng.integers(len(images)))]
+        if kind == "tinted":
+            radiance = tinted(rng, radiance)
+        world = random_world(rng, radiance, VIEW, clean)
         for _ in range(2):
             sample = render_view(rng, world, clean)
             for tile in tiles(sample):
@@ -55,16 +63,18 @@ def render_shard(
     return {"pixels": np.stack(pixels), "exposure": np.stack(exposure), "mean": np.stack(mean)}
 
 
+DEFAULT_COUNTS: dict[Kind, int] = {"mixed": 36, "clean": 16, "tinted": 12}
+
+
 def fill_pool(
     folder: Path,
     images: Path,
     seed: int,
-    shards: int,
-    clean: int = 16,
+    counts: Mapping[Kind, int] = DEFAULT_COUNTS,
     views: int = 48,
     done: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Render into ``folder`` until there are ``shards`` mixed shards and ``clean`` clean ones after them.
+    """Render into ``folder`` until there are ``counts`` shards of each kind, one kind after the other.
 
     Shards already there are kept. ``done`` is told the index of each shard that is there.
     """
@@ -72,17 +82,16 @@ def fill_pool(
     training, _ = split_images(images)
     loaded = [load_radiance(f) for f in training]
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(shards + clean):
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    for index, kind in enumerate(kinds):
         path = folder / f"{index:05d}.npz"
-        if path.exists():
-            done(index)
-            continue
-        arrays = render_shard(loaded, (seed, index), views, index >= shards)
-        np.save(path.with_suffix(".npy"), arrays["pixels"])
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, exposure=arrays["exposure"], mean=arrays["mean"])
-        os.replace(partial, path)
+        if not path.exists():
+            arrays = render_shard(loaded, (seed, index), views, kind)
+            np.save(path.with_suffix(".npy"), arrays["pixels"])
+            partial = path.with_suffix(".partial")
+            with open(partial, "wb") as file:
+                np.savez(file, exposure=arrays["exposure"], mean=arrays["mean"])
+            os.replace(partial, path)
         done(index)
 
 

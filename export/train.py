@@ -118,20 +118,17 @@ def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = N
         state.net, HdrLoss(state.recipe.sobel_weight, state.recipe.linear_weight), runtime.compiled
     )
     _refresh(state, pool, runtime)
-    marks = dict.fromkeys(("checkpoint", "refresh", "report", "log"), time.monotonic())
+    (began,) = _from_rank_0([time.monotonic()], runtime)
+    marks = dict.fromkeys(("checkpoint", "refresh", "report", "log"), began)
     losses: list[float] = []
     before = time.monotonic()
     while state.progress() < 1.0 and (stop_at_step is None or state.step < stop_at_step):
         loss, rate = train_step(state, pool, step_loss, runtime.rank, runtime.workers)
         losses.append(loss)
         now = time.monotonic()
-        elapsed = torch.tensor([now - before, now])
-        if runtime.workers > 1:
-            elapsed = torch.tensor([now - before, now], dtype=torch.float64)
-            dist.broadcast(elapsed, 0)
+        elapsed, clock = _from_rank_0([now - before, now], runtime)
         before = now
-        state.trained_s += float(elapsed[0])
-        clock = float(elapsed[1])
+        state.trained_s += elapsed
 
         def due(what: str, every_s: float, clock: float = clock) -> bool:
             if clock - marks[what] < every_s:
@@ -151,6 +148,15 @@ def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = N
             before = time.monotonic()
     if runtime.rank == 0:
         save(state, runtime.folder / "last.pt")
+
+
+def _from_rank_0(values: list[float], runtime: Runtime) -> list[float]:
+    """Rank 0's values on every rank: ranks that went by their own clocks would part ways and hang."""
+    if runtime.workers == 1:
+        return values
+    shared = torch.tensor(values, dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return [float(v) for v in shared]
 
 
 def _refresh(state: State, pool: Pool, runtime: Runtime) -> None:

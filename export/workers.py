@@ -38,6 +38,7 @@ class Job:
     compiled: bool = False
     resume: bool = False
     report_every_s: float = 900.0
+    refresh_every_s: float = 60.0
 
 
 def launch(job: Job) -> None:
@@ -67,6 +68,7 @@ def work(rank: int, job: Job, meeting: str) -> None:
             rank,
             job.workers,
             job.compiled,
+            refresh_every_s=job.refresh_every_s,
             report_every_s=job.report_every_s,
             report=report,
             log=progress.log,

@@ -112,13 +112,13 @@ def test_pool_grows_keeps_what_is_there_and_draws_patches(tmp_path: Path, radian
     (images / "ph_garden.exr").symlink_to(FOLDER / "garden.exr")
     assert load_radiance(images / "ph_garden.exr").ndim == 3
     folder = tmp_path / "pool"
-    fill_pool(folder, images, seed=1, shards=1, clean=0, views=2)
+    fill_pool(folder, images, seed=1, counts={"mixed": 1}, views=2)
     pool = Pool(folder)
     with pytest.raises(LookupError, match="render"):
         pool.draw(np.random.default_rng(0), 1, 64)
     pool.refresh()
     before, written = len(pool), (folder / "00000.npy").stat().st_mtime_ns
-    fill_pool(folder, images, seed=1, shards=1, clean=1, views=2)
+    fill_pool(folder, images, seed=1, counts={"mixed": 1, "tinted": 1}, views=2)
     pool.refresh()
     assert len(pool) > before
     assert (folder / "00000.npy").stat().st_mtime_ns == written
