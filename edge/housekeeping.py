@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -32,10 +33,17 @@ class Housekeeper:
         health = self._health
         health.gauge("rss_bytes", _resident_bytes())
         health.gauge("cpu_celsius", _celsius())
-        usage = shutil.disk_usage(self._folder)
+        written = self._publish_written()
+        try:
+            usage = shutil.disk_usage(self._folder)
+        except OSError as error:
+            todo = "Check the disk and its cable."
+            health.condition(
+                "disk", False, now_ns, f"{self._folder}: {error.strerror}; recording ends.", todo
+            )
+            return False
         above_bytes = usage.free - disk_floor_bytes(self._store, usage.total)
         health.gauge("disk_free_bytes", usage.free)
-        written = self._publish_written()
         if written and running_s > 1.0:
             health.gauge("disk_left_s", max(0.0, above_bytes * running_s / written))
         health.condition(
@@ -50,14 +58,30 @@ class Housekeeper:
 
     def _publish_written(self) -> int:
         """Count what each stream has grown by since the last tick; returns the size of all."""
-        total = 0
-        for stream in (entry for entry in self._folder.iterdir() if entry.is_dir()):
-            size = sum(entry.stat().st_size for entry in stream.rglob("*") if entry.is_file())
-            grown = size - self._written.get(stream.name, 0)
-            self._health.count("recorded_bytes", stream.name, n=max(0, grown))
-            self._written[stream.name] = size
-            total += size
-        return total
+        sizes = {name: _size_bytes(self._folder / name) for name in _folders(self._folder)}
+        for stream, size in sizes.items():
+            grown = size - self._written.get(stream, 0)
+            self._health.count("recorded_bytes", stream, n=max(0, grown))
+        self._written |= sizes
+        return sum(sizes.values())
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _size_bytes(folder: Path) -> int:
+    """Of all files below. What is removed while we look, or cannot be read, counts nothing."""
+    total = 0
+    for path, _folders_below, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(path, name)).st_size
+    return total
 
 
 def _resident_bytes() -> float | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config_schema import PreviewConfig
-from edge.frames import FloatImage
+from edge.frames import FloatImage, Rung
 from edge.health import Health
 from edge.line import Fused
 from edge.preview import PreviewHub
@@ -63,7 +63,8 @@ class Viewer:
 
     def _meter(self, fused: Fused) -> None:
         group = fused.prepared.group
-        lights = fused.prepared.light or (1.0, 1.0, 1.0)
+        pair_light = None if fused.hdr.rung is Rung.REFERENCE else fused.prepared.light
+        lights = pair_light or (1.0, 1.0, 1.0)
         pictures = (
             ("reference", fused.prepared.reference, 1.0, 1.0),
             ("fused", fused.hdr.radiance, 1.0 / lights[0], 1.0 / lights[2]),
@@ -73,10 +74,12 @@ class Viewer:
             self._health.gauge("clipped_share", float((largest >= CLIPPED * ceiling).mean()), name)
             self._health.gauge("crushed_share", float((largest < CRUSHED * floor).mean()), name)
         for name, frame in (("low", group.low), ("reference", group.reference), ("high", group.high)):
-            if frame is not None:
-                self._health.gauge("exposure_us", frame.exposure.exposure_us, name)
-                self._health.gauge("gain_db", frame.exposure.gain_db, name)
-                self._health.gauge("ev", frame.exposure.ev_from(group.reference.exposure), name)
+            # A figure of a camera that fell silent would look alive.
+            used = None if frame is None else frame.exposure
+            self._health.gauge("exposure_us", None if used is None else used.exposure_us, name)
+            self._health.gauge("gain_db", None if used is None else used.gain_db, name)
+            ev = None if used is None else used.ev_from(group.reference.exposure)
+            self._health.gauge("ev", ev, name)
 
 
 def _others(fused: Fused) -> dict[str, FloatImage | None]:
