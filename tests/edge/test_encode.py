@@ -70,7 +70,7 @@ def decoded(path: Path) -> list[tuple[Fraction, Any]]:
 def codes(frame: Any) -> Any:
     """The planes below each other; PyAV before 18 has no array conversion for 10-bit 4:2:0."""
     rows = [np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in frame.planes]
-    return np.vstack([row.reshape(-1, WIDTH) for row in rows])
+    return np.concatenate([row.ravel() for row in rows]).reshape(-1, frame.width)
 
 
 def ffprobe(path: Path) -> dict[str, Any]:
