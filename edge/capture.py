@@ -19,6 +19,8 @@ from hw.camera import Camera, CameraLostError, EndOfRecordingError
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.25
+TURN_S = 0.02
+"""How long one camera may keep the other waiting where one thread reads both."""
 
 FrameSink = Callable[[Stamped], None]
 DropSink = Callable[[str, CameraName, int, int], None]
@@ -109,10 +111,11 @@ def read_in_order_until(
     while not ended():
         if first is None and not over:
             try:
-                first = reference.read(READ_TIMEOUT_S)
+                first = reference.read(TURN_S)
             except EndOfRecordingError:
                 over = True
-        second.fill()
+        # A frame of the secondary that is not here by now arrives later than the reference frame at hand.
+        second.fill(TURN_S if over else 0.0)
         if second.head is not None and (first is None or second.head.t_host_ns < first.t_host_ns):
             intake.take(second.take())
         elif first is not None:
@@ -123,25 +126,23 @@ def read_in_order_until(
 
 
 class _Optional:
-    """The next frame of a camera that may be gone or silent: its absence is waited for only once."""
+    """The next frame of a camera that may be gone or silent."""
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
-        self._patience_s = READ_TIMEOUT_S
         self._gone = False
         self.head: Frame | None = None
 
-    def fill(self) -> None:
+    def fill(self, timeout_s: float) -> None:
         if self.head is not None or self._gone:
             return
         try:
-            self.head = self._camera.read(self._patience_s)
+            self.head = self._camera.read(timeout_s)
         except EndOfRecordingError:
             self._gone = True
         except CameraLostError as error:
             self._gone = True
             log.error("%s; the reference goes on alone", error)
-        self._patience_s = 0.0 if self.head is None else READ_TIMEOUT_S
 
     def take(self) -> Frame:
         frame, self.head = self.head, None
