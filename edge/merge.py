@@ -53,16 +53,21 @@ class Merger:
         self._work = _Work(0, 0)
 
     def prepare_pair(self, low: FloatImage, high: FloatImage, light: Light) -> MergePair:
-        """From linear (H, W, 3) float32 images in [0, 1] and the light of (low, reference, high)."""
+        """From linear (H, W, 3) float32 images in [0, 1] and the light of (low, reference, high).
+
+        The pair is good until the next call.
+        """
         work = self._sized(low)
-        low_radiance = low * np.float32(light[1] / light[0])
-        high_radiance = high * np.float32(light[1] / light[2])
-        low_half, high_half = _half(low_radiance), _half(high_radiance)
-        np.minimum(low_half, 1.0, out=low_half)
+        np.multiply(low, np.float32(light[1] / light[0]), out=work.pair.low)
+        np.multiply(high, np.float32(light[1] / light[2]), out=work.pair.high)
+        np.minimum(_half(work.pair.low, work.pair.low_half), 1.0, out=work.pair.low_half)
+        _half(work.pair.high, work.pair.high_half)
         clipped = _ramp(_largest(high, work.planes))
         # Averaging two measurements of one radiance, each weighted with the light it is made of.
         share = np.float32(light[2] / (light[1] + light[2]))
-        return MergePair(low_radiance, high_radiance, low_half, high_half, share - clipped * share)
+        np.multiply(clipped, -share, out=work.pair.high_weight)
+        np.add(work.pair.high_weight, share, out=work.pair.high_weight)
+        return work.pair
 
     def merge(self, pair: MergePair, reference: FloatImage) -> FloatImage:
         """Radiance (H, W, 3) float32 of the reference view from its linear image (H, W, 3) in [0, 1].
@@ -76,14 +81,17 @@ class Merger:
         weight = work.agreement(pair.high_half, HIGH_TOLERANCE)
         weight *= pair.high_weight
         np.subtract(np.float32(1.0), weight, out=work.rest)
-        steadied = cv2.blendLinear(reference, pair.high, work.rest, weight, dst=work.steadied)
-        weight = work.agreement(pair.low_half, LOW_TOLERANCE)
-        weight *= _ramp(_largest(reference, work.planes))
-        np.subtract(np.float32(1.0), weight, out=work.rest)
-        # Where the reference clips, the light was no less, whatever the low frame saw a moment ago.
-        np.multiply(reference, np.float32(1.0 - CLIP_SLACK), out=work.low)
-        cv2.max(pair.low, work.low, dst=work.low)
-        out: FloatImage = cv2.blendLinear(steadied, work.low, work.rest, weight)
+        out: FloatImage = cv2.blendLinear(reference, pair.high, work.rest, weight)
+        clipped = _largest(reference, work.planes)
+        rows = _rows_above(clipped, CLIP_START)
+        if rows is not None:
+            weight = work.agreement(pair.low_half, LOW_TOLERANCE)[rows]
+            weight *= _ramp(clipped[rows])
+            rest = np.subtract(np.float32(1.0), weight, out=work.rest[rows])
+            # Where the reference clips, the light was no less, whatever the low frame saw a moment ago.
+            low = np.multiply(reference[rows], np.float32(1.0 - CLIP_SLACK), out=work.low[rows])
+            cv2.max(pair.low[rows], low, dst=low)
+            cv2.blendLinear(out[rows], low, rest, weight, dst=out[rows])
         return out
 
     def _sized(self, image: FloatImage) -> _Work:
@@ -104,7 +112,10 @@ class _Work:
         self.level, self.tolerance, self.softened = np.empty((3, rows, columns), np.float32)
         self.planes = np.empty((3, height, width), np.float32)
         self.weight, self.rest = np.empty((2, height, width), np.float32)
-        self.steadied, self.low = np.empty((2, height, width, 3), np.float32)
+        self.low = np.empty((height, width, 3), np.float32)
+        low, high = np.empty((2, height, width, 3), np.float32)
+        low_half, high_half = np.empty((2, rows, columns, 3), np.float32)
+        self.pair = MergePair(low, high, low_half, high_half, np.empty((height, width), np.float32))
 
     def agreement(self, other: FloatImage, limits: tuple[float, float]) -> FloatImage:
         """(H, W) in [0, 1]: 1 where the largest channel differs less than tolerated, 0 at twice that."""
@@ -167,6 +178,12 @@ def _largest(image: FloatImage, planes: FloatImage) -> FloatImage:
     cv2.max(red, green, dst=red)
     largest: FloatImage = cv2.max(red, blue, dst=red)
     return largest
+
+
+def _rows_above(plane: FloatImage, level: float) -> slice | None:
+    """From the first to the last row that has a value above ``level``."""
+    rows = np.flatnonzero(cv2.reduce(plane, 1, cv2.REDUCE_MAX).ravel() > level)
+    return slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else None
 
 
 def _ramp(largest: FloatImage) -> FloatImage:
