@@ -42,6 +42,10 @@ store:
 """
 
 
+OURS = {"config.yaml", "session", "sessions", "comparison.png", "demo.json"}
+"""What a demo leaves in its folder, finished or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
     """Where, which scene, how long (seconds of video), which network, and the page's port."""
@@ -61,7 +65,8 @@ def run_demo(plan: DemoPlan, console: Console) -> int:
     console.print(f"live page while it records: http://{config.web.host}:{config.web.port}")
     session_path = out / "session"
     begin = time.monotonic()
-    run_daemon(config, plan.seconds, session_path)
+    with console.status(f"recording {plan.seconds:g} s of video, as fast as this machine fuses it"):
+        run_daemon(config, plan.seconds, session_path)
     live_s = time.monotonic() - begin
     session = Session.open(session_path)
 
@@ -87,7 +92,7 @@ def _fresh_folder(out: Path) -> Path:
     """An empty folder of ours. Refuses to empty one that a demo did not make."""
     out = out.absolute()
     if out.exists() and any(out.iterdir()):
-        if not (out / "config.yaml").is_file() or not (out / "session").is_dir():
+        if not {entry.name for entry in out.iterdir()} <= OURS:
             raise TwinhdrError(f"{out}: is not empty and not from a demo; name another folder with --out")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
