@@ -82,21 +82,23 @@ def is_decided(t_ns: int, pairs: Sequence[Pair]) -> bool:
     """Whether no pair still to come can be nearer to ``t_ns`` than those at hand.
 
     True once a pair's middle has passed ``t_ns``, or while ``t_ns`` is so near the last one that the next
-    must be farther away: two frames at least. How long a frame is follows from the pairs, whose frames begin
-    one apart, and from the distance between pairs; a lost frame makes either longer, never shorter.
+    must be farther away: two frames at least. How long a frame is follows from the pairs and their sequence
+    numbers, and from the distance between pairs; a lost frame makes that longer, never shorter.
     """
     if not pairs:
         return False
     last_ns = pairs[-1].t_ns
     if last_ns >= t_ns:
         return True
-    frame_ns = min(abs(_begin_ns(pair.high) - _begin_ns(pair.low)) for pair in pairs)
+    frame_ns = min(_frame_ns(pair) for pair in pairs)
     apart_ns = min((later.t_ns - pair.t_ns for pair, later in pairwise(pairs)), default=2 * frame_ns)
     return 2 * (t_ns - last_ns) <= min(apart_ns, 2 * frame_ns)
 
 
-def _begin_ns(item: Stamped) -> int:
-    return item.t_ns - round(item.frame.exposure.exposure_us * 500)
+def _frame_ns(pair: Pair) -> int:
+    """Period of the secondary camera, from the begins of two exposures."""
+    begins = [item.t_ns - round(item.frame.exposure.exposure_us * 500) for item in (pair.low, pair.high)]
+    return abs(begins[1] - begins[0]) // max(1, abs(pair.high.frame.seq - pair.low.frame.seq))
 
 
 class Pairer:

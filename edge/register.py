@@ -97,19 +97,15 @@ def _homography(data: Any, width: int, height: int, where: str) -> Homography:
         raise CalibrationError(
             f"{where}: homography must be three rows of three finite numbers, the last not 0; calibrate again"
         )
-    with np.errstate(over="ignore"):  # an overflow is infinite and refused below
+    with np.errstate(all="ignore"):  # what overflows is refused
         matrix = matrix / matrix[2, 2]
-    corners = np.array([(x, y, 1.0) for x in (0, width - 1) for y in (0, height - 1)])
-    if (
-        not np.isfinite(matrix).all()
-        or abs(np.linalg.det(matrix)) < TINY
-        or (corners @ matrix[2] <= 0).any()
-        or (corners @ np.linalg.inv(matrix)[2] <= 0).any()
-    ):
-        raise CalibrationError(
-            f"{where}: homography does not map one picture onto another (it is singular, or its horizon lies "
-            "within the picture); calibrate again"
-        )
+        usable = np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > TINY
+        corners = np.array([(x, y, 1.0) for x in (0, width - 1) for y in (0, height - 1)])
+        if not usable or any((corners @ m[2] <= 0).any() for m in (matrix, np.linalg.inv(matrix))):
+            raise CalibrationError(
+                f"{where}: homography does not map one picture onto another (it is singular, or its horizon "
+                "lies within the picture); calibrate again"
+            )
     return tuple((float(a), float(b), float(c)) for a, b, c in matrix)
 
 
@@ -158,7 +154,10 @@ def _fixed_point_maps(calibration: Calibration) -> tuple[NDArray[np.int16], NDAr
         np.arange(calibration.width, dtype=np.float64), np.arange(calibration.height, dtype=np.float64)
     )
     w = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2]
-    map_x = ((inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]) / w).astype(np.float32)
-    map_y = ((inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]) / w).astype(np.float32)
+    # The format ends at 16 bits; what lies beyond is outside the picture anyway.
+    map_x, map_y = (
+        np.clip((row[0] * x + row[1] * y + row[2]) / w, -MAX_SIDE, MAX_SIDE - 1).astype(np.float32)
+        for row in inverse[:2]
+    )
     fixed: tuple[NDArray[np.int16], NDArray[np.uint16]] = cv2.convertMaps(map_x, map_y, cv2.CV_16SC2)
     return fixed

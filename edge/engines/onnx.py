@@ -49,7 +49,7 @@ class OnnxEngine:
             raise EngineError(
                 f"{path}: not a readable ONNX file ({_first_line(error)}); export it again"
             ) from error
-        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
         self._check(model, metadata)
         self.name = path.stem
         self.multiple = self._multiple(metadata.get("twinhdr.multiple", "32"))
@@ -60,8 +60,8 @@ class OnnxEngine:
         self._wanted = [entry.name for entry in self._fuse.get_inputs()]
 
     def _check(self, model: Any, metadata: dict[str, str]) -> None:
-        inputs = {entry.name for entry in model.graph.input}
-        outputs = {entry.name for entry in model.graph.output}
+        inputs = {_text(entry.name) for entry in model.graph.input}
+        outputs = {_text(entry.name) for entry in model.graph.output}
         if inputs != INPUTS or OUTPUT not in outputs or metadata.get("twinhdr.contract") != CONTRACT:
             raise EngineError(
                 f"{self.path}: not a twinhdr model of contract {CONTRACT} (inputs "
@@ -185,6 +185,11 @@ def _part(model: Any, inputs: list[str], outputs: list[str]) -> Any:
     del part.graph.input[:]
     part.graph.input.extend(kept)
     return part
+
+
+def _text(value: str | bytes) -> str:
+    """Protobuf hands out bytes where a damaged file has no valid UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _first_line(error: Exception) -> str:
