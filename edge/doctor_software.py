@@ -90,8 +90,10 @@ def encoder_fault(name: str, pixel_format: str) -> str | None:
         from av.error import FFmpegError
     except Exception as error:  # noqa: BLE001  see check_packages
         return f"PyAV does not import: {error}"
+    from edge.encode import ordinary_priority
+
     try:
-        with native_messages():
+        with ordinary_priority(), native_messages():
             packets = _encode_one(name, pixel_format)
     except (FFmpegError, ValueError) as error:
         return f"cannot be opened: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from io import StringIO
@@ -204,3 +205,10 @@ class TestReport:
         assert run_doctor(path, False, Console(file=out, width=max(width, 100)), main_file=path) == 1
         assert "-> run twinhdr check" in out.getvalue()
         assert "failed" in out.getvalue()
+
+
+def test_looking_at_the_encoders_leaves_the_priority_alone() -> None:
+    """SVT-AV1 takes real-time priority where root runs it: after `doctor` nothing else would get a turn."""
+    assert encoder_fault("libsvtav1", "yuv420p10le") is None
+    policies = {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+    assert policies == {os.SCHED_OTHER}
