@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge.config import load_config
@@ -22,7 +21,7 @@ from edge.errors import TwinhdrError
 from edge.imageio import write_png
 from edge.info import Summary, summarise
 from edge.judge import Judge, Score
-from edge.refuse import Refused, full_scale, refuse
+from edge.refuse import Refused, full_scale, refuse_with_progress
 from edge.run import run_daemon
 from edge.session import Session
 
@@ -73,7 +72,7 @@ def run_demo(plan: DemoPlan, console: Console) -> int:
     console.rule(f"2. refuse: the same session offline with EAFNet-{plan.model.upper()}")
     judge = Judge(session, full_scale(session.header))
     begin = time.monotonic()
-    refused = _refuse(session, plan.model, judge, console)
+    refused = refuse_with_progress(session, plan.model, "fusing and judging", console, judge.add)
     refuse_s = time.monotonic() - begin
     picture = out / "comparison.png"
     write_png(picture, judge.picture())
@@ -106,14 +105,6 @@ def _config(plan: DemoPlan, out: Path) -> Config:
     )
     path.write_text(text, "utf-8")
     return load_config(path)
-
-
-def _refuse(session: Session, model: str, judge: Judge, console: Console) -> Refused:
-    total = sum(1 for _ in session.frame_records("reference"))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("fusing and judging", total=total)
-        return refuse(session, model, on_fused=judge.add, advance=lambda: progress.advance(task))
 
 
 def _score_table(scores: list[Score]) -> Table:

@@ -18,8 +18,8 @@ import numpy as np
 
 from edge.colour import REC709_LUMA
 from edge.frames import FloatImage
+from edge.quality import MU
 
-MU = 5000.0
 FULL_SCALE = 4.0
 
 

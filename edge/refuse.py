@@ -122,14 +122,25 @@ def refuse(
     return done
 
 
-def refuse_session(path: Path, model: str, console: Console) -> int:
-    """``twinhdr refuse SESSION --model``: with a progress bar, and a report at the end. The exit code."""
-    session = Session.open(path)
+def refuse_with_progress(
+    session: Session,
+    model: str,
+    description: str,
+    console: Console,
+    on_fused: Callable[[Fused], None] | None = None,
+) -> Refused:
+    """``refuse`` under a progress bar."""
     total = sum(1 for _ in session.frame_records("reference"))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"fusing with {model}", total=total or None)
-        done = refuse(session, model, advance=lambda: progress.advance(task))
+        task = progress.add_task(description, total=total or None)
+        return refuse(session, model, on_fused=on_fused, advance=lambda: progress.advance(task))
+
+
+def refuse_session(path: Path, model: str, console: Console) -> int:
+    """``twinhdr refuse SESSION --model``: with a progress bar, and a report at the end. The exit code."""
+    session = Session.open(path)
+    done = refuse_with_progress(session, model, f"fusing with {model}", console)
     for problem in session.problems:
         console.print(f"skipped: {problem}", style="yellow", markup=False)
     rungs = ", ".join(f"{count} on {rung.name.lower()}" for rung, count in sorted(done.rungs.items()))
