@@ -137,6 +137,8 @@ def look(driver: webdriver.Chrome, recorder: Recorder, size: tuple[int, int] = D
     driver.get(recorder.server.url)
     until(driver, lambda: driver.find_element(By.TAG_NAME, "body").get_attribute("data-link") == "live")
     until(driver, lambda: width_of_picture(driver, "fused") and width_of_picture(driver, "reference"))
+    # A link can be live a moment before the recorder has said anything: the first status is then empty.
+    until(driver, lambda: driver.find_elements(By.CSS_SELECTOR, "#rec.on"))
     return driver
 
 
