@@ -35,10 +35,10 @@ class State:
         return self.trained_s / (60.0 * self.recipe.minutes)
 
 
-def start(recipe: Recipe) -> State:
-    """A fresh state; the weights depend on ``recipe.seed`` alone."""
+def start(recipe: Recipe, net: Eafnet | None = None) -> State:
+    """A fresh state, from ``net`` or else from weights that depend on ``recipe.seed`` alone."""
     torch.manual_seed(recipe.seed)
-    net = Eafnet(recipe.config)
+    net = Eafnet(recipe.config) if net is None else net.train()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=(0.9, 0.999))
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
     return State(recipe, net, average, optimizer)

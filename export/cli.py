@@ -5,12 +5,17 @@ Torch is imported by the commands that need it, so that ``--help`` works without
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from export import train_command
+from export.command import Images, PoolFolder
+from export.command import fail as _fail
+from export.command import need_folder as _need_folder
+from export.command import need_torch as _need_torch
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,28 +36,10 @@ app = typer.Typer(
     """,
 )
 
-Images = Annotated[Path, typer.Option(help="Folder of scene-linear radiance images (*.exr).")]
-PoolFolder = Annotated[Path, typer.Option(help="Folder of rendered training shards.")]
-
 
 def main() -> None:
     """Console entry point."""
     app()
-
-
-def _fail(text: str) -> typer.Exit:
-    typer.echo(f"twinhdr-export: {text}", err=True)
-    return typer.Exit(1)
-
-
-def _need_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise _fail("this command needs PyTorch, which the device does not; run: pip install twinhdr[export]")
-
-
-def _need_folder(folder: Path, what: str) -> None:
-    if not folder.is_dir():
-        raise _fail(f"{folder}: no such folder of {what}")
 
 
 @app.command()
@@ -79,66 +66,7 @@ def render(
         raise _fail(str(error)) from error
 
 
-@app.command()
-def train(
-    images: Images,
-    pool: PoolFolder = Path("runs/pool"),
-    run: Annotated[Path, typer.Option(help="Folder for checkpoints, log.csv and scores.jsonl.")] = Path(
-        "runs/s"
-    ),
-    variant: Annotated[str, typer.Option(help="Network: l, m, s or xs.")] = "s",
-    minutes: Annotated[float | None, typer.Option(min=0, help="Budget in minutes of training.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Budget in steps; reproducible to the bit.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that average their gradients.")] = 2,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a worker and step.")] = 3,
-    size: Annotated[int, typer.Option(help="Patch size; a multiple of 32.")] = 128,
-    large_fraction: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the budget, at its end, with 192 pixel patches.")
-    ] = 0.12,
-    lr: Annotated[float, typer.Option(help="Learning rate after warm-up; falls to 1e-5 as a cosine.")] = 1e-3,
-    ema: Annotated[
-        float, typer.Option(help="Decay of the averaged weights that are scored and shipped.")
-    ] = 0.999,
-    linear_weight: Annotated[float, typer.Option(help="Weight of an L1 term on linear values.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Initial weights and patches drawn.")] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on from the run folder's last.pt.")] = False,
-    compiled: Annotated[
-        bool, typer.Option(help="Use torch.compile; try it, it is not always faster.")
-    ] = False,
-) -> None:
-    """Train a network on a pool of shards. Interrupt it at any time and go on with --resume.
-
-    A checkpoint is written every three minutes, scores on held-out images every fifteen. The learning rate
-    follows the budget: --minutes counts training time only, over all resumes.
-    """
-    _need_torch()
-    _need_folder(images, "radiance images (--images)")
-    _need_folder(pool, "training shards (--pool); `twinhdr-export render` makes it")
-    from export.eafnet.config import variant as named
-    from export.recipe import Recipe
-    from export.workers import Job, launch
-
-    try:
-        config = named(variant)
-        if size % config.multiple:
-            raise ValueError(f"--size {size} is not a multiple of {config.multiple}, which {variant} needs")
-        recipe = Recipe(
-            config,
-            steps=steps,
-            minutes=minutes,
-            batch=batch,
-            size=size,
-            large_fraction=large_fraction,
-            lr=lr,
-            ema=ema,
-            linear_weight=linear_weight,
-            seed=seed,
-        )
-        launch(Job(run, pool, images, recipe.to_dict(), workers, compiled=compiled, resume=resume))
-    except (ValueError, FileNotFoundError) as error:
-        raise _fail(str(error)) from error
+app.command()(train_command.train)
 
 
 @app.command()
@@ -251,12 +179,9 @@ def cost(variant: Annotated[str, typer.Argument(help="Network: l, m, s or xs.")]
 
 def _network(path: Path) -> Any:
     """The network of a checkpoint (averaged weights) or a safetensors file."""
-    from export.checkpoint import averaged, load
-    from export.weights import load_weights
+    from export.origin import read_network
 
-    if path.suffix == ".safetensors":
-        return load_weights(path)[0]
-    return averaged(load(path))
+    return read_network(path)
 
 
 if __name__ == "__main__":

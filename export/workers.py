@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import spawn
 from export.checkpoint import State, averaged, load, start
 from export.data import Pool
 from export.evaluate import BASELINES, network, score, validation_set
+from export.origin import origin
 from export.recipe import Recipe
 from export.train import LogLine, Runtime, run
 
@@ -26,7 +27,8 @@ class Job:
     """A training run as the command line describes it; picklable.
 
     ``images`` None trains without scores. ``resume`` continues ``folder/last.pt`` with its own recipe;
-    only its budget is taken from ``recipe``.
+    only its budget is taken from ``recipe``. ``init`` and ``widen`` are weights to start from, see
+    ``export.origin``.
     """
 
     folder: Path
@@ -39,6 +41,8 @@ class Job:
     resume: bool = False
     report_every_s: float = 900.0
     refresh_every_s: float = 60.0
+    init: Path | None = None
+    widen: Path | None = None
 
 
 def launch(job: Job) -> None:
@@ -60,7 +64,10 @@ def work(rank: int, job: Job, meeting: str) -> None:
     recipe = Recipe.from_dict(job.recipe)
     checkpoint = job.folder / "last.pt"
     budget = {"steps": recipe.steps, "minutes": recipe.minutes}
-    state = load(checkpoint, **budget) if job.resume else start(recipe)
+    if job.resume:
+        state = load(checkpoint, **budget)
+    else:
+        state = start(recipe, origin(recipe.config, recipe.seed, job.init, job.widen))
     report = Reporter(job.folder, job.images) if rank == 0 and job.images is not None else None
     with Progress(rank) as progress:
         runtime = Runtime(

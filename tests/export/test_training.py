@@ -16,8 +16,10 @@ from export.checkpoint import averaged, load, save, start  # noqa: E402
 from export.data import Pool  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.losses import HdrLoss, mu_law, sobel  # noqa: E402
+from export.origin import origin  # noqa: E402
 from export.recipe import Recipe, learning_rate, patch_plan  # noqa: E402
 from export.train import Runtime, run  # noqa: E402
+from export.weights import save_weights  # noqa: E402
 from export.workers import Job, launch  # noqa: E402
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4)
@@ -146,3 +148,23 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"last\.pt"):
         load(path)
+
+
+def test_a_run_starts_from_weights_or_from_a_narrower_network(pool: Path, tmp_path: Path) -> None:
+    """Going on from what is there saves the hours that made it; the average must not start from chance."""
+    save_weights(start(RECIPE).net, tmp_path / "s.safetensors")
+    small = start(replace(RECIPE, seed=1)).net
+    save_weights(small, tmp_path / "other.safetensors")
+    recipe = replace(RECIPE, steps=1, lr=1e-30, lr_end=0.0)
+    launch(Job(tmp_path / "a", pool, None, recipe.to_dict(), workers=1, init=tmp_path / "other.safetensors"))
+    state = load(tmp_path / "a" / "last.pt")
+    for name, value in small.state_dict().items():
+        assert torch.allclose(state.net.state_dict()[name], value, atol=1e-7), name
+        assert torch.allclose(state.average[name], value, atol=1e-7), name
+    wide = replace(recipe, config=replace(CONFIG, width=16, growth=8))
+    launch(Job(tmp_path / "b", pool, None, wide.to_dict(), workers=1, widen=tmp_path / "a" / "last.pt"))
+    assert averaged(load(tmp_path / "b" / "last.pt")).config.width == 16
+    with pytest.raises(ValueError, match=r"other\.safetensors.*width \(8 and 16\)"):
+        origin(wide.config, 0, init=tmp_path / "other.safetensors")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        origin(wide.config, 0, widened=tmp_path / "nothing.pt")
