@@ -29,8 +29,9 @@ def origin(
 ) -> Eafnet | None:
     """The network of ``config`` a run starts from; None where it starts from chance.
 
-    ``init`` holds weights of the same ``config``, ``widened`` those of a narrower one; ``seed`` draws what
-    sets the copies of the latter apart. Raises FileNotFoundError or ValueError.
+    ``init`` holds weights of the same ``config`` (its head may have been blind to the high exposure),
+    ``widened`` those of a narrower one; ``seed`` draws what sets the copies of the latter apart.
+    Raises FileNotFoundError or ValueError.
     """
     if init is not None and widened is not None:
         raise ValueError("weights to start from come from one file: --init or --widen")
@@ -42,8 +43,8 @@ def origin(
     differing = [
         f"{f.name} ({getattr(net.config, f.name)} and {getattr(config, f.name)})"
         for f in fields(config)
-        if f.name != "name" and getattr(net.config, f.name) != getattr(config, f.name)
+        if f.name not in ("name", "head_high") and getattr(net.config, f.name) != getattr(config, f.name)
     ]
     if differing:
         raise ValueError(f"{init}: not the network to be trained; they differ in {', '.join(differing)}")
-    return net
+    return widen(net, config)

@@ -29,8 +29,8 @@ from export.eafnet.restoration import DCT_SIDE, BandpassFilters, HaarConv, Light
 Copies: TypeAlias = Tensor
 """(new channels,) int64: the old channel that each new one copies."""
 
-WIDTHS = frozenset({"name", "width", "growth", "attention_width", "head_width"})
-"""What may differ between the narrow and the wide network."""
+WIDTHS = frozenset({"name", "width", "growth", "attention_width", "head_width", "head_high"})
+"""What may grow from the narrow to the wide network; inputs that its head did not see enter with weight 0."""
 
 
 def widen(small: Eafnet, config: EafnetConfig, noise: float = 0.25, seed: int = 0) -> Eafnet:
@@ -58,7 +58,7 @@ def _check(small: Eafnet, config: EafnetConfig) -> None:
             f"EAFNet-{old.name.upper()} cannot be widened to EAFNet-{config.name.upper()}: they differ in "
             f"{', '.join(differing)}, and widening changes widths alone (S and M are such a pair)"
         )
-    for name in sorted(WIDTHS - {"name"}):
+    for name in (f.name for f in fields(config) if f.name in WIDTHS - {"name"}):
         if getattr(config, name) < getattr(old, name):
             raise ValueError(
                 f"widening needs {name} >= {getattr(old, name)}, and EAFNet-{config.name.upper()} "
@@ -142,7 +142,8 @@ class _Widening:
             weight = self._share_out(weight, columns)
         if row_gain is not None:
             weight = weight * row_gain.reshape(-1, *[1] * (weight.dim() - 1))
-        target.weight.copy_(weight)
+        target.weight.zero_()
+        target.weight[:, : weight.shape[1]].copy_(weight)
         if bias is not None and target.bias is not None:
             target.bias.copy_(bias)
 
