@@ -2,7 +2,8 @@
 
 What is drawn at random: scene exposure, moving objects, pan and shake, time between the frames, EV steps,
 motion blur, noise by gain and bit depth, white balance, parallax, registration residual, gain and colour
-mismatch of the secondary camera.
+mismatch of the secondary camera, errors of the reported exposure; raw mosaics, or photographs that some
+converter made of them.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.align import Aligner
 from edge.develop import DevelopSettings, develop
 from edge.frames import Exposure, FloatImage
 from hw.simulator.motion import Motion
 from hw.simulator.scene import Stage, World, make_world
 from hw.simulator.sensor import Raw, Sensor
-from hw.simulator.triples import Triple, render_triple, residual_homography
+from hw.simulator.triples import Triple, film_triple, render_triple, residual_homography
 
 GAMMA = 2.2
+
+PHOTOGRAPHS = 0.4
+"""Share of training brackets that are photographs; the others are raw mosaics."""
 
 VALIDATION = (
     "blender_courtyard",
@@ -75,8 +80,29 @@ def gamma_mean(linear: FloatImage) -> float:
     return float(np.mean(np.power(np.maximum(linear, 2.0**-20), 1 / GAMMA)))
 
 
-def make_sample(triple: Triple, mismatch: FloatImage | None = None) -> Sample:
-    """Develop a rendered triple; ``mismatch`` (3,) multiplies the secondary camera's channels."""
+def registered(sample: Sample, aligner: Aligner) -> Sample:
+    """``sample`` as the network gets it: the pair brought onto the reference, its light as measured.
+
+    Truth follows to the scale of the measured low exposure.
+    """
+    low_light, unit, high_light = (float(e) for e in sample.exposure)
+    aligned = aligner.align(sample.reference, sample.low, sample.high, (low_light, unit, high_light))
+    exposure = np.array(aligned.light, np.float32)
+    truth = np.clip(sample.truth * (exposure[0] / sample.exposure[0]), 0.0, 1.0)
+    images = (aligned.low, sample.reference, aligned.high)
+    mean = np.array([gamma_mean(x) for x in images], np.float32)
+    return Sample(*images, truth, exposure, mean)
+
+
+def make_sample(
+    triple: Triple,
+    mismatch: FloatImage | None = None,
+    misreport: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Sample:
+    """Develop a rendered triple; ``mismatch`` (3,) multiplies the secondary camera's channels.
+
+    ``misreport``: reported over true light of low, reference, high.
+    """
     balance = np.asarray(triple.sensor.response, np.float64)
     gains = tuple(float(g) for g in 1.0 / balance / (1.0 / balance).min())
     settings = DevelopSettings(triple.sensor.black, triple.sensor.white, (gains[0], gains[1], gains[2]))
@@ -87,7 +113,7 @@ def make_sample(triple: Triple, mismatch: FloatImage | None = None) -> Sample:
     low, reference, high = linear(triple.low), linear(triple.reference), linear(triple.high)
     if mismatch is not None:
         low, high = (np.minimum(x * mismatch, 1.0) for x in (low, high))
-    light = np.array([e.light for e in triple.exposures], np.float32)
+    light = np.array([e.light for e in triple.exposures], np.float32) * np.array(misreport, np.float32)
     exposure = light / light[1]
     # Balanced channels reach the sensor's own scale only through the weakest gain.
     truth = np.clip(triple.truth * np.float32(balance.max() * exposure[0]), 0.0, 1.0)
@@ -98,11 +124,11 @@ def make_sample(triple: Triple, mismatch: FloatImage | None = None) -> Sample:
 def random_exposures(
     rng: np.random.Generator, gains_db: Sequence[float] = (0, 0, 6, 12, 18, 24)
 ) -> tuple[Exposure, Exposure, Exposure]:
-    """Low, reference, high: (-2, 0, +2) EV most often, else 1 to 3 EV apart on either side, unequal.
+    """Low, reference, high: (-2, 0, +2) EV in half the cases, else 1 to 4 EV apart on either side, unequal.
 
     The high exposure is longer as far as half a 30 fps period allows, then gains take over.
     """
-    below, above = (2.0, 2.0) if rng.random() < 0.55 else rng.choice((1.0, 1.5, 2.0, 2.5, 3.0), 2)
+    below, above = (2.0, 2.0) if rng.random() < 0.5 else rng.uniform(1.0, 4.0, 2)
     reference = Exposure(float(np.exp(rng.uniform(np.log(1000), np.log(10000)))), float(rng.choice(gains_db)))
     longest = float(rng.uniform(8_000, 33_000))
 
@@ -174,22 +200,55 @@ def _age(rng: np.random.Generator) -> float:
 
 
 def render_view(rng: np.random.Generator, world: World, clean: bool = False) -> Sample:
-    """Film one bracket of ``world`` with random cameras at a random time.
+    """Film one bracket of ``world`` with random cameras at a random time; not yet ``registered``.
 
     ``clean`` is a good camera in good light. Trained on noisy brackets alone, the network takes what is
     really dark for the noise of something black.
     """
     shift = float(np.exp(rng.uniform(np.log(0.05), np.log(3.0))))
-    triple = render_triple(
-        world,
-        Sensor() if clean else random_sensor(rng),
-        float(rng.uniform(0, 30)),
-        _age(rng),
-        _age(rng),
-        random_exposures(rng, (0, 0, 0, 6)) if clean else random_exposures(rng),
-        seed=int(rng.integers(2**31)),
-        baseline_m=float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.02, 0.1)),
-        secondary_homography=residual_homography(rng, world.width, world.height, shift, 0.5 * shift),
-    )
+    baseline_m = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.02, 0.1))
+    residual = residual_homography(rng, world.width, world.height, shift, 0.5 * shift)
+    exposures = random_exposures(rng, (0, 0, 0, 6)) if clean else random_exposures(rng)
+    moment = (float(rng.uniform(0, 30)), _age(rng), _age(rng))
     mismatch = np.exp(rng.normal(0, 0.015) + rng.normal(0, 0.008, 3)).astype(np.float32)
-    return make_sample(triple, mismatch)
+    low, high = np.exp(rng.normal(0, 0.05, 2)) if rng.random() < 0.3 else (1.0, 1.0)
+    misreport = (float(low), 1.0, float(high))
+    if rng.random() < PHOTOGRAPHS:
+        filmed = film_triple(world, *moment, exposures, baseline_m, residual)
+        return photograph(rng, filmed, exposures, mismatch, misreport)
+    sensor = Sensor() if clean else random_sensor(rng)
+    seed = int(rng.integers(2**31))
+    triple = render_triple(world, sensor, *moment, exposures, seed, baseline_m, residual)
+    return make_sample(triple, mismatch, misreport)
+
+
+def photograph(
+    rng: np.random.Generator,
+    filmed: tuple[FloatImage, FloatImage, FloatImage],
+    exposures: tuple[Exposure, Exposure, Exposure],
+    mismatch: FloatImage,
+    misreport: tuple[float, float, float],
+) -> Sample:
+    """Brackets as converters and datasets give them: all colours at each pixel, gamma-coded in 8 or 16 bits.
+
+    Noise is what a large sensor or a reduced picture has left, often none.
+    """
+    full_well = float(np.exp(rng.uniform(np.log(2e4), np.log(1e6))))
+    read = 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 4)) / full_well
+    white = 255.0 if rng.random() < 0.4 else 65535.0
+    unit = exposures[1].light
+    images = []
+    for number, (radiance, exposure) in enumerate(zip(filmed, exposures, strict=True)):
+        value = radiance * np.float32(exposure.light / unit)
+        if read:
+            noise = rng.standard_normal(value.shape, np.float32)
+            value = value + noise * np.sqrt(value / np.float32(full_well) + np.float32(read**2))
+        if number != 1:
+            value = value * mismatch
+        coded = np.round(np.power(np.clip(value, 0.0, 1.0), np.float32(1 / GAMMA)) * np.float32(white))
+        images.append(np.power(coded / np.float32(white), np.float32(GAMMA)))
+    light = np.array([e.light for e in exposures], np.float32) * np.array(misreport, np.float32)
+    exposure = light / light[1]
+    truth = np.clip(filmed[1] * exposure[0], 0.0, 1.0)
+    mean = np.array([gamma_mean(x) for x in images], np.float32)
+    return Sample(images[0], images[1], images[2], truth, exposure, mean)

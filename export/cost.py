@@ -73,7 +73,7 @@ def cost(config: EafnetConfig) -> Cost:
         pair.extend(net.encode_pair(image, image, exposure, mean))
 
     def fuse() -> Tensor:
-        return net.fuse(image, image, exposure, pair)
+        return net.fuse(image, image, image, exposure, pair)
 
     pixels = 1000 * side * side
     return Cost(parameters, _count(net, encode) / pixels, _count(net, fuse) / pixels)

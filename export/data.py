@@ -1,7 +1,8 @@
 """Training patches: a pool of rendered brackets on disk, and what a training step draws from it.
 
 One view of 576x384 is cut into six tiles of 192x192. The pool is filled by a process of its own while
-training reads it, so that a training step never waits for a render.
+training reads it, so that a training step never waits for a render. Brackets are registered as on the device
+before they are cut: the network learns what the alignment leaves.
 
 A shard is two files. ``NNNNN.npy``: (K, 12, S, S) float16, read through a memory map; channels low,
 reference, high (linear sensor values in [0, 1]) and truth (the network's domain: 1.0 saturates the low
@@ -20,12 +21,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.align import Aligner, stand_in
 from edge.frames import FloatImage
-from export.brackets import Sample, random_world, render_view, split_images, tinted
+from export.brackets import Sample, gamma_mean, random_world, registered, render_view, split_images, tinted
 from hw.simulator.radiance import load_radiance
 
 TILE = 192
 VIEW = (576, 384)
+MISSING = 0.04
+"""Share of training patches without their low or high exposure."""
 
 Kind: TypeAlias = Literal["mixed", "clean", "tinted"]
 """Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light."""
@@ -47,14 +51,15 @@ def render_shard(
     """Two brackets each of ``views // 2`` random worlds, as the arrays of one shard."""
     rng = np.random.default_rng(seed)
     clean = kind != "mixed"
+    aligners = Aligner("fine"), Aligner("fine" if rng.random() < 0.5 else "fast")
     pixels, exposure, mean = [], [], []
     for _ in range(views // 2):
         radiance = images[int(rng.integers(len(images)))]
         if kind == "tinted":
             radiance = tinted(rng, radiance)
         world = random_world(rng, radiance, VIEW, clean)
-        for _ in range(2):
-            sample = render_view(rng, world, clean)
+        for aligner in aligners:
+            sample = registered(render_view(rng, world, clean), aligner)
             for tile in tiles(sample):
                 if float(tile[9:].astype(np.float32).std()) > 1e-4:  # an even wall teaches nothing
                     pixels.append(tile)
@@ -74,7 +79,7 @@ def fill_pool(
     views: int = 48,
     done: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Render into ``folder`` until there are ``counts`` shards of each kind, one kind after the other.
+    """Render into ``folder`` until there are ``counts`` shards of each kind, evenly mixed from the first on.
 
     Shards already there are kept. ``done`` is told the index of each shard that is there.
     """
@@ -82,7 +87,8 @@ def fill_pool(
     training, _ = split_images(images)
     loaded = [load_radiance(f) for f in training]
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    places = [((n + 0.5) / count, kind) for kind, count in counts.items() for n in range(count)]
+    kinds = [kind for _, kind in sorted(places)]
     for index, kind in enumerate(kinds):
         path = folder / f"{index:05d}.npz"
         if not path.exists():
@@ -124,7 +130,8 @@ class Pool:
     def draw(self, rng: np.random.Generator, batch: int, size: int) -> tuple[NDArray[np.float32], ...]:
         """(batch, 12, size, size), exposure (batch, 3), mean (batch, 3), all float32.
 
-        Random crop, flip, quarter turn and channel permutation. Raises LookupError on an empty pool.
+        Random crop, flip, quarter turn and channel permutation; now and then low or high is missing and
+        made from the reference, as ``edge.align`` does. Raises LookupError on an empty pool.
         """
         if not self._index:
             raise LookupError(f"{self.folder}: no training shards yet; start `twinhdr-export render` first")
@@ -136,6 +143,12 @@ class Pool:
             shard = self._shards[s]
             pixels[row] = _augment(rng, shard["pixels"][i], size)
             exposure[row], mean[row] = shard["exposure"][i], shard["mean"][i]
+            lost = rng.random()
+            if lost < MISSING:
+                side, at = (0, 0) if lost < MISSING / 2 else (2, 6)
+                made = stand_in(pixels[row, 3:6], float(exposure[row, side]))
+                mean[row, side] *= float(gamma_mean(made) / max(gamma_mean(pixels[row, at : at + 3]), 1e-3))
+                pixels[row, at : at + 3] = made
         return pixels, exposure, mean
 
 

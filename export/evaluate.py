@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.align import Aligner
 from edge.frames import Exposure, FloatImage
-from export.brackets import GAMMA, Sample, make_sample, split_images
+from export.brackets import GAMMA, Sample, make_sample, registered, split_images
 from export.metrics import mu_law, psnr_linear, psnr_mu
 from hw.simulator.library import SCENES, scene_world
 from hw.simulator.motion import Motion
@@ -122,8 +123,10 @@ BASELINES: dict[str, Method] = {
 
 
 def network(net: Eafnet) -> Method:
-    """``net`` as a method; pads to its multiple by mirroring, as the device does."""
+    """``net`` as a method, with the device's registration and mirrored padding."""
     import torch
+
+    aligner = Aligner()
 
     def padded(image: FloatImage) -> torch.Tensor:
         h, w = image.shape[:2]
@@ -131,7 +134,8 @@ def network(net: Eafnet) -> Method:
         grown = cv2.copyMakeBorder(image, 0, -h % m, 0, -w % m, cv2.BORDER_REFLECT_101)
         return torch.from_numpy(grown.transpose(2, 0, 1)[None].copy())
 
-    def fuse(sample: Sample) -> FloatImage:
+    def fuse(unaligned: Sample) -> FloatImage:
+        sample = registered(unaligned, aligner)
         h, w = sample.reference.shape[:2]
         exposure = torch.from_numpy(sample.exposure[None].copy())
         mean = torch.from_numpy(sample.mean[None].copy())
@@ -139,7 +143,7 @@ def network(net: Eafnet) -> Method:
         with torch.inference_mode():
             out = net(*images, exposure, mean)
         answer: FloatImage = out[0, :, :h, :w].permute(1, 2, 0).numpy()
-        return answer
+        return answer * (unaligned.exposure[0] / sample.exposure[0])
 
     return fuse
 

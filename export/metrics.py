@@ -1,24 +1,57 @@
-"""How good a fused frame or sequence is. numpy only; definitions and sources beside each.
+"""How good a fused frame or sequence is: every figure by name, from one module.
 
-All images are (H, W, 3) linear, on the scale where 1.0 saturates the *low* exposure and clipped to [0, 1]
-there: what no exposure of the bracket recorded is not judged. Radiance in reference units gets there by
-``to_low_scale``.
+Domain. Images are (H, W, 3) float32, linear, RGB with Rec. 709 primaries, on the scale where 1.0 saturates
+the *low* exposure, clipped to [0, 1] there: what no exposure of the bracket recorded is not judged. Radiance
+in reference units gets there by ``to_low_scale``. Figures "-L" are of these values, figures "-mu" of their
+mu-law T(x) = log(1 + mu x) / log(1 + mu), mu = 5000 (Kalantari and Ramamoorthi 2017, "Deep High Dynamic Range
+Imaging of Dynamic Scenes", section 4), which gives shadows the weight that a tone-mapped picture gives them.
+Both lie in [0, 1], so the data range of PSNR and SSIM is 1. NaN in an image makes its figure NaN. Images of
+different sizes are an ``ImageError``.
+
+| figure | best | function | module |
+|---|---|---|---|
+| PSNR-mu, PSNR-L | inf dB | ``psnr_mu``, ``psnr_linear`` | here |
+| SSIM-mu, SSIM-L | 1 | ``ssim_mu``, ``ssim_linear`` | ``metrics_ssim`` |
+| L_avg and its curve, LSD, step | truth's, 0, 0 | ``l_avg``, ``luminances``, ``lsd``, ``luminance_step`` | ``metrics_video`` |
+| t-SSIM | truth's | ``t_ssim`` | ``metrics_video`` |
+| ColorVideoVDP | 10 JOD | ``ColorVideoVdp`` (imported from its module: it needs torch) | ``metrics_vdp`` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.frames import FloatImage
 from edge.quality import mu_law, psnr
+from export.metrics_ssim import same_shape, ssim, ssim_linear, ssim_map, ssim_mu
+from export.metrics_video import (
+    l_avg,
+    lsd,
+    luminance_step,
+    luminances,
+    mean_luminance,
+    t_ssim,
+    temporal_ssims,
+)
 
-__all__ = ["lsd", "mean_luminance", "mu_law", "psnr", "psnr_linear", "psnr_mu", "to_low_scale"]
-
-LUMINANCE = np.array((0.2126, 0.7152, 0.0722))
-"""Rec. 709 / BT.709-6, table 3."""
+__all__ = [
+    "l_avg",
+    "lsd",
+    "luminance_step",
+    "luminances",
+    "mean_luminance",
+    "mu_law",
+    "psnr",
+    "psnr_linear",
+    "psnr_mu",
+    "ssim",
+    "ssim_linear",
+    "ssim_map",
+    "ssim_mu",
+    "t_ssim",
+    "temporal_ssims",
+    "to_low_scale",
+]
 
 
 def to_low_scale(radiance: FloatImage, exposure_low: float) -> FloatImage:
@@ -28,30 +61,15 @@ def to_low_scale(radiance: FloatImage, exposure_low: float) -> FloatImage:
 
 
 def psnr_mu(a: FloatImage, b: FloatImage) -> float:
-    """PSNR of the mu-law images: the paper's PSNR-mu."""
+    """PSNR-mu in dB: -10 log10 of the mean squared error of the mu-law images, all pixels and channels.
+
+    Peak 1; inf where equal. Kalantari and Ramamoorthi 2017, section 4; the paper's PSNR-mu.
+    """
+    same_shape(a, b)
     return psnr(mu_law(a), mu_law(b))
 
 
 def psnr_linear(a: FloatImage, b: FloatImage) -> float:
-    """PSNR of the linear images: the paper's PSNR-L."""
+    """PSNR-L in dB: as ``psnr_mu``, of the linear images; highlights decide it. The paper's PSNR-L."""
+    same_shape(a, b)
     return psnr(a, b)
-
-
-def mean_luminance(image: FloatImage) -> float:
-    """Mean mu-law luminance of one frame, in [0, 1] of full scale."""
-    return float(np.mean(mu_law(image) @ LUMINANCE.astype(np.float32)))
-
-
-def lsd(luminances: Sequence[float], truth: Sequence[float] | None = None) -> float:
-    """Luminance standard deviation: flicker of a sequence, in parts of full scale of the mu-law domain.
-
-    ``luminances`` are ``mean_luminance`` per frame, time order. The deviation (over n) is that of the
-    sequence itself, the paper's measure for a steady scene; with ``truth`` that of the *difference* to the
-    truth's mean luminances, so that what the scene itself does is not counted.
-    """
-    values: NDArray[np.float64] = np.asarray(luminances, np.float64)
-    if truth is not None:
-        values = values - np.asarray(truth, np.float64)
-    if values.size == 0:
-        raise ValueError("lsd of no frames: give at least one mean luminance")
-    return float(np.std(values))

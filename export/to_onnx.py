@@ -8,7 +8,7 @@ Output ``radiance``: float32 [1,3,H,W] in reference units.
 
 What depends on the pair alone passes through the tensors named in the metadata ``twinhdr.pair_cache``; cut
 there (``onnx.utils.Extractor``), the file falls into encode_pair (low, high, exposure, mean -> cache) and
-fuse (reference, exposure, cache, for the blend skip also low -> radiance).
+fuse (reference, exposure, cache, and low and high as far as skip and head see them -> radiance).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from export.eafnet.config import EafnetConfig
 from export.eafnet.layout import KEYS
 from export.eafnet.model import Eafnet
 
@@ -49,7 +50,7 @@ class Contract(nn.Module):
     ) -> tuple[Tensor, ...]:
         exposures = exposure.reshape(1, 3)
         pair = self.net.encode_pair(low, high, exposures, mean.reshape(1, 3))
-        hdr = self.net.fuse(reference, low, exposures, pair)
+        hdr = self.net.fuse(reference, low, high, exposures, pair)
         radiance = hdr * (exposures[:, 1:2] / exposures[:, 0:1]).reshape(1, 1, 1, 1)
         return (radiance, *(t for side in pair for t in side.tensors()))
 
@@ -144,6 +145,8 @@ def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
     outside = ["reference", "exposure", *cache]
     if facts.get("twinhdr.skip") == "blend":
         outside.append("low")
+    if EafnetConfig.from_dict(json.loads(facts["twinhdr.config"])).sees_high:
+        outside.append("high")
     return pair, extractor.extract_model(outside, [OUTPUT])
 
 

@@ -38,6 +38,9 @@ class EafnetConfig:
             "blend" adds the logit of (1-w) H_m + w max(H_l, H_m), w rising from 0 to 1 per channel where L_m
             runs through ``blend_ramp``: where the reference clips, the network only has to undo ghosts
             instead of painting highlights from nothing.
+        head_high: the full-resolution head also sees the high exposure (gamma domain, and how far its logit
+            is from the start's where it is not clipped): what is steady in it takes the noise off the reference.
+            Only beside the blend skip. Off in weights from before it existed.
         cosine_attention: L2-normalised Q and K with a learned temperature (logits stay bounded); False is
             eq. 7 as printed.
         guidance: how eq. 8's guidance enters eq. 9: concatenated (paper), added after the convolution
@@ -67,6 +70,7 @@ class EafnetConfig:
     second_scale: Literal["space_to_depth", "stride"] = "space_to_depth"
     skip: Skip = "reference"
     blend_ramp: tuple[float, float] = (0.93, 0.99)
+    head_high: bool = False
     cosine_attention: bool = True
     guidance: Literal["concat", "add", "none"] = "concat"
     guidance_source: Literal["attention", "features"] = "attention"
@@ -90,6 +94,11 @@ class EafnetConfig:
     def image_channels(self) -> int:
         """Channels one exposure brings to the stem."""
         return 3 * len(self.inputs)
+
+    @property
+    def sees_high(self) -> bool:
+        """Whether the full-resolution head sees the high exposure."""
+        return self.head_high and self.skip == "blend" and self.head_width > 0
 
     @property
     def fusion_scales(self) -> int:
@@ -122,6 +131,7 @@ _FAMILY = replace(
     guidance="add",
     guidance_source="features",
     skip="blend",
+    head_high=True,
 )
 
 VARIANTS: dict[str, EafnetConfig] = {

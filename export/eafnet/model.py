@@ -1,7 +1,7 @@
 """EAFNet: one reference frame and one low/high pair become one HDR frame.
 
     pair = net.encode_pair(low, high, exposure, mean)        # once per pair
-    hdr = net.fuse(reference, low, exposure, pair)           # per reference frame
+    hdr = net.fuse(reference, low, high, exposure, pair)     # per reference frame
 
 All images are (N, 3, H, W) float32 *linear* sensor values in [0, 1], H and W multiples of
 ``config.multiple``; ``exposure`` (N, 3) is the light of low, reference and high in a common unit and
@@ -77,7 +77,7 @@ class Head(nn.Module):
             self.expand = self.mix = None
             self.last = nn.Conv2d(config.width, 3, 3, padding=1)
         else:
-            extra = {"none": 6, "reference": 6, "blend": 15}[config.skip]
+            extra = {"none": 6, "reference": 6, "blend": 15}[config.skip] + 6 * config.sees_high
             self.expand = nn.Conv2d(config.width, config.head_width * self.reduction**2, 1)
             self.mix = nn.Conv2d(config.head_width + extra, config.head_width, 3, padding=1)
             self.last = nn.Conv2d(config.head_width, 3, 3, padding=1)
@@ -114,7 +114,7 @@ class Eafnet(nn.Module):
 
     def forward(self, low: Tensor, reference: Tensor, high: Tensor, exposure: Tensor, mean: Tensor) -> Tensor:
         """Whole network: (N, 3, H, W) in [0, 1], 1.0 saturates the low exposure."""
-        return self.fuse(reference, low, exposure, self.encode_pair(low, high, exposure, mean))
+        return self.fuse(reference, low, high, exposure, self.encode_pair(low, high, exposure, mean))
 
     def encode_pair(self, low: Tensor, high: Tensor, exposure: Tensor, mean: Tensor) -> list[PairFeatures]:
         """What no reference frame changes: one entry where low and high share weights, else low, high."""
@@ -137,8 +137,10 @@ class Eafnet(nn.Module):
             pairs.append(merge.encode(raw, selected))
         return pairs
 
-    def fuse(self, reference: Tensor, low: Tensor, exposure: Tensor, pair: list[PairFeatures]) -> Tensor:
-        """One reference frame with a pair's features; ``low`` only feeds the blend skip and the head."""
+    def fuse(
+        self, reference: Tensor, low: Tensor, high: Tensor, exposure: Tensor, pair: list[PairFeatures]
+    ) -> Tensor:
+        """One reference frame with a pair's features; ``low`` and ``high`` only feed the skip and the head."""
         times, _ = relative_times(exposure)
         seen = prealign(reference, times[1])
         raw = self.reference_stem(seen.channels(self.config))
@@ -149,18 +151,20 @@ class Eafnet(nn.Module):
             merged = [merged[0][:n], merged[0][n:]]
         joined = torch.cat([merged[0], raw[0], merged[1]], dim=1)
         features = self.restore(functional.relu(self.opening(joined)))
-        return self._finish(features, seen, low)
+        return self._finish(features, seen, prealign(low), prealign(high, times[2]))
 
-    def _finish(self, features: Tensor, seen: Prealigned, low: Tensor) -> Tensor:
+    def _finish(self, features: Tensor, seen: Prealigned, low: Prealigned, high: Prealigned) -> Tensor:
         beside = [seen.gamma, seen.radiance]
         if self.config.skip == "none":
             return torch.sigmoid(self.head(features, beside))
         if self.config.skip == "reference":
             start = logit(seen.radiance)
         else:
-            low_seen = prealign(low)
-            start = logit(blend(seen, low_seen, self.config.blend_ramp))
-            beside += [low_seen.gamma, low_seen.radiance, LOGIT_SCALE * start]
+            start = logit(blend(seen, low, self.config.blend_ramp))
+            beside += [low.gamma, low.radiance, LOGIT_SCALE * start]
+        if self.config.sees_high:
+            usable = 1.0 - clipping_weight(high.gamma, self.config.blend_ramp)
+            beside += [high.gamma, LOGIT_SCALE * usable * (logit(high.radiance) - start)]
         return torch.sigmoid(start + self.head(features, beside))
 
     def freeze(self) -> Eafnet:

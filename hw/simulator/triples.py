@@ -29,6 +29,31 @@ class Triple:
     sensor: Sensor
 
 
+def film_triple(
+    world: World,
+    t_reference_s: float,
+    low_age_s: float,
+    high_age_s: float,
+    exposures: tuple[Exposure, Exposure, Exposure],
+    baseline_m: float = 0.0,
+    secondary_homography: Matrix | None = None,
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """Radiance that falls on the sensors during low, reference and high: (H, W, 3) float32, reference units.
+
+    The reference is at ``t_reference_s``, low and high ``*_age_s`` before it (mid-exposure). The secondary
+    camera is taken as registered on the background plane: ``baseline_m`` leaves the parallax of near objects,
+    ``secondary_homography`` (3x3, secondary pixels to reference pixels) what a calibration got wrong; see
+    ``residual_homography``.
+    """
+    low, reference, high = exposures
+    secondary = View(baseline_m, secondary_homography)
+    return (
+        world.exposed(t_reference_s - low_age_s, low.exposure_us * 1e-6, secondary),
+        world.exposed(t_reference_s, reference.exposure_us * 1e-6),
+        world.exposed(t_reference_s - high_age_s, high.exposure_us * 1e-6, secondary),
+    )
+
+
 def render_triple(
     world: World,
     sensor: Sensor,
@@ -40,29 +65,17 @@ def render_triple(
     baseline_m: float = 0.0,
     secondary_homography: Matrix | None = None,
 ) -> Triple:
-    """Film one group: the reference at ``t_reference_s``, low and high ``*_age_s`` before it (mid-exposure).
-
-    The secondary camera is taken as registered on the background plane: ``baseline_m`` leaves the parallax
-    of near objects, ``secondary_homography`` (3x3, secondary pixels to reference pixels) what a calibration
-    got wrong; see ``residual_homography``.
-    """
-    low, reference, high = exposures
-    rng = np.random.Generator(np.random.SFC64(seed))
-    secondary = View(baseline_m, secondary_homography)
-    truth = world.exposed(t_reference_s, reference.exposure_us * 1e-6)
-
-    def take(exposure: Exposure, age_s: float) -> Raw:
-        radiance = world.exposed(t_reference_s - age_s, exposure.exposure_us * 1e-6, secondary)
-        return expose(radiance, sensor, exposure.light / reference.light, exposure.gain_db, rng)
-
-    return Triple(
-        low=take(low, low_age_s),
-        reference=expose(truth, sensor, 1.0, reference.gain_db, rng),
-        high=take(high, high_age_s),
-        exposures=exposures,
-        truth=truth,
-        sensor=sensor,
+    """Film one group as ``film_triple`` and expose a sensor to it."""
+    filmed = film_triple(
+        world, t_reference_s, low_age_s, high_age_s, exposures, baseline_m, secondary_homography
     )
+    rng = np.random.Generator(np.random.SFC64(seed))
+    unit = exposures[1].light
+    # In this order since the first release: the noise of a seed, and with it every score, depends on it.
+    raw = {
+        i: expose(filmed[i], sensor, exposures[i].light / unit, exposures[i].gain_db, rng) for i in (0, 1, 2)
+    }
+    return Triple(raw[0], raw[1], raw[2], exposures, filmed[1], sensor)
 
 
 def residual_homography(

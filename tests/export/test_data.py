@@ -68,7 +68,7 @@ def test_the_same_seed_renders_the_same_shard(radiance: FloatImage) -> None:
 
 
 def test_exposures_are_in_order_and_cover_the_range() -> None:
-    """-2, 0, +2 EV most often, 1 to 3 EV and unequal besides; times are those a 30 fps camera can have."""
+    """-2, 0, +2 EV most often, 1 to 4 EV and unequal besides; times are those a 30 fps camera can have."""
     rng = np.random.default_rng(0)
     steps = []
     for _ in range(300):
@@ -77,10 +77,10 @@ def test_exposures_are_in_order_and_cover_the_range() -> None:
         assert 0 < low.exposure_us <= 33_000
         assert high.exposure_us <= 33_000
     below, above = np.array(steps).T
-    assert (below.min(), below.max()) == pytest.approx((-3, -1))
-    assert (above.min(), above.max()) == pytest.approx((1, 3))
+    assert (below.min(), below.max()) == pytest.approx((-4, -1), abs=0.1)
+    assert (above.min(), above.max()) == pytest.approx((1, 4), abs=0.1)
     usual = np.isclose(below, -2) & np.isclose(above, 2)
-    assert 0.5 < usual.mean() < 0.7
+    assert 0.4 < usual.mean() < 0.6
     assert (~np.isclose(-below, above)).any()
 
 

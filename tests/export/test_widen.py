@@ -76,6 +76,15 @@ def test_every_kind_of_network_widens(changes: dict[str, Any]) -> None:
     assert (answer(widen(small, wide)) - answer(small)).abs().max() < 1e-4
 
 
+def test_a_head_that_learns_to_see_the_high_exposure_starts_blind() -> None:
+    """Weights from before the head saw the high exposure must not be lost, nor answer differently."""
+    small = trained(variant("s", head_high=False))
+    for config in (variant("s"), variant("m")):
+        wide = widen(small, config)
+        assert wide.config.head_high
+        assert (answer(wide) - answer(small)).abs().max() < 1e-4
+
+
 def test_copies_part_when_they_are_trained() -> None:
     """Copies with equal gradients stay copies: a wide network that can do no more than the narrow one."""
     small = trained(variant("s", width=8, growth=4, attention_width=4, head_width=4))
