@@ -24,7 +24,16 @@ PACKAGES = ("edge", "export", "hw")
 HEAVY = {"torch", "gi", "pycuda", "tensorrt", "jetson_utils", "safetensors"}
 
 HW_MAY_USE = {"edge.config_schema", "edge.errors", "edge.frames", "edge.session"}
-EXPORT_MAY_USE = {"edge", "edge.develop", "edge.errors", "edge.frames", "edge.quality", "edge.imageio"}
+EXPORT_MAY_USE = {
+    "edge",
+    "edge.align",
+    "edge.develop",
+    "edge.errors",
+    "edge.frames",
+    "edge.quality",
+    "edge.imageio",
+    "edge.native",
+}
 
 LONGEST_MODULE = 320  # lines
 
