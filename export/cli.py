@@ -11,12 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from export import train_command
+from export import dataset_command, train_command
 from export.command import Images, PoolFolder
 from export.command import fail as _fail
 from export.command import need_folder as _need_folder
 from export.command import need_torch as _need_torch
-from export.layouts.command import dataset
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,7 +67,7 @@ def render(
 
 
 app.command()(train_command.train)
-app.command()(dataset)
+app.command()(dataset_command.dataset)
 
 
 @app.command()

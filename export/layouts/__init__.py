@@ -63,8 +63,8 @@ def detect(folder: Path, layout: str | None = None) -> Dataset:
         scenes = candidate.find(folder)
         if scenes:
             return Dataset(folder, candidate, tuple(scenes))
-    known_ways = "; ".join(f"{known.name}: {known.expects}" for known in candidates)
-    raise DatasetError(f"{folder}: no dataset here; what is known is {known_ways}")
+    known_ways = "".join(f"\n  {known.name}: {known.expects}" for known in candidates)
+    raise DatasetError(f"{folder}: no dataset in a known layout; lay it out as one of{known_ways}")
 
 
 def read(folder: Path, layout: str | None = None, fit: bool = False) -> Iterator[Bracket]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.errors import TwinhdrError
 from export.command import fail
-from export.layouts import Bracket, Scene, detect
+
+if TYPE_CHECKING:
+    from export.layouts import Bracket, Scene
 
 
 def dataset(
@@ -30,6 +32,8 @@ def dataset(
     Layouts (docs/datasets.md): Kalantari 2017, Prabhakar 2019, NTIRE 2021, Challenge123, Sen 2012, Tursun
     2016, and triples of one's own.
     """
+    from export.layouts import detect
+
     try:
         found = detect(folder, layout)
         typer.echo(f"{folder}: {found.layout.title}, {len(found.scenes)} brackets")
