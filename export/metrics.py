@@ -12,7 +12,8 @@ different sizes are an ``ImageError``.
 |---|---|---|---|
 | PSNR-mu, PSNR-L | inf dB | ``psnr_mu``, ``psnr_linear`` | here |
 | SSIM-mu, SSIM-L | 1 | ``ssim_mu``, ``ssim_linear`` | ``metrics_ssim`` |
-| L_avg and its curve, LSD, step | truth's, 0, 0 | ``l_avg``, ``luminances``, ``lsd``, ``luminance_step`` | ``metrics_video`` |
+| L_avg and its curve | truth's | ``l_avg``, ``luminances`` | ``metrics_video`` |
+| LSD, largest step | 0 | ``lsd``, ``luminance_step`` | ``metrics_video`` |
 | t-SSIM | truth's | ``t_ssim`` | ``metrics_video`` |
 | ColorVideoVDP | 10 JOD | ``ColorVideoVdp`` (imported from its module: it needs torch) | ``metrics_vdp`` |
 """
