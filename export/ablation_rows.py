@@ -1,0 +1,100 @@
+"""What the ablation compares: every row is EAFNet-S with one switch thrown.
+
+The base adds the reference's own logit (``skip="reference"``) instead of the family's blend. With the blend
+and a registered pair the untrained network already answers with the low exposure in the highlights, and its
+head sees both exposures at full resolution: hardly anything would be left for the parts under test to do.
+With the reference skip whatever low and high bring must come through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from export.eafnet.config import EafnetConfig, variant
+
+BASE = variant("s", skip="reference")
+
+ROWS: dict[str, Mapping[str, Any]] = {
+    "base": {},
+    "no-gla": {"inputs": ("L", "H")},
+    "no-efsm": {"efsm": False},
+    "plain-attention": {"asymmetric": False},
+    "no-guidance": {"guidance": "none"},
+    "ahdr-merging": {"merging": "ahdr"},
+    "no-dwt": {"dwt": False},
+    "one-scale": {"multiscale": False},
+    "inputs-lg": {"inputs": ("L", "G")},
+    "inputs-hg": {"inputs": ("H", "G")},
+    "ratio-1-2": {"modulation_ratio": 0.5},
+    "ratio-1-1": {"modulation_ratio": 1.0},
+    "ratio-4-1": {"modulation_ratio": 4.0},
+    "ratio-8-1": {"modulation_ratio": 8.0},
+    "no-skip": {"skip": "none"},
+    "blend-skip": {"skip": "blend"},
+    "printed-attention": {"cosine_attention": False},
+}
+"""Changes to the base by name of the row, in the order in which they are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the document: ``lines`` are (row, what the reader sees), the base among them."""
+
+    key: str
+    lines: tuple[tuple[str, str], ...]
+
+
+TABLES = (
+    Table(
+        "components",
+        (
+            ("base", "all of it"),
+            ("no-gla", "no global luminance alignment (inputs L, H)"),
+            ("no-efsm", "no exposure-guided feature selection (EFSM)"),
+            ("plain-attention", "plain cross attention (no + K in eq. 7)"),
+            ("no-guidance", "no guidance (eq. 8)"),
+            ("ahdr-merging", "AHDRNet's merging (no cross attention at all)"),
+        ),
+    ),
+    Table(
+        "inputs",
+        (("base", "L, H, G"), ("no-gla", "L, H"), ("inputs-lg", "L, G"), ("inputs-hg", "H, G")),
+    ),
+    Table(
+        "modulation",
+        (
+            ("ratio-1-2", "1:2"),
+            ("ratio-1-1", "1:1"),
+            ("base", "2:1"),
+            ("ratio-4-1", "4:1"),
+            ("ratio-8-1", "8:1"),
+        ),
+    ),
+    Table(
+        "restoration",
+        (
+            ("base", "wavelets, 2 fusion and 3 restoration scales"),
+            ("no-dwt", "no wavelets"),
+            ("one-scale", "one scale each"),
+        ),
+    ),
+    Table(
+        "ours",
+        (
+            ("base", "reference skip, bounded attention"),
+            ("no-skip", "no skip (the paper)"),
+            ("blend-skip", "blend skip, head sees low and high (as shipped)"),
+            ("printed-attention", "attention as printed in eq. 7"),
+        ),
+    ),
+)
+"""Tables V, VI and VIII of the paper, its restoration, and what this implementation decided."""
+
+
+def row_config(row: str, base: EafnetConfig = BASE) -> EafnetConfig:
+    """The network of ``row``. Raises ValueError naming the rows there are."""
+    if row not in ROWS:
+        raise ValueError(f"unknown row {row!r}; there are {', '.join(ROWS)}")
+    return replace(base, **ROWS[row])
