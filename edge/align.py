@@ -71,20 +71,21 @@ class Aligner:
         An exposure that is missing is made from the reference: it then says nothing new, and a network that
         was trained so answers with the reference.
         """
-        low_light, high_light = light[0], light[2]
-        if low is None:
-            low = stand_in(reference, light[0] / light[1])
-        else:
-            low = self._onto(reference, low, light[0] / light[1])
-            low, ratio = matched(reference, low, light[0] / light[1])
-            low_light *= ratio
-        if high is None:
-            high = stand_in(reference, light[2] / light[1])
-        else:
-            high = self._onto(reference, high, light[2] / light[1])
-            high, ratio = matched(reference, high, light[2] / light[1])
-            high_light *= ratio
-        return Aligned(low, high, (low_light, light[1], high_light))
+        low, low_ratio = self._registered(reference, low, light[0] / light[1])
+        high, high_ratio = self._registered(reference, high, light[2] / light[1])
+        return Aligned(low, high, (light[1] * low_ratio, light[1], light[1] * high_ratio))
+
+    def _registered(
+        self, reference: FloatImage, other: FloatImage | None, ratio: float
+    ) -> tuple[FloatImage, float]:
+        """``other`` in the reference's place and colours, and its light over the reference's as measured."""
+        if other is None:
+            return stand_in(reference, ratio), ratio
+        # A first look at the light, or the flow would take a brighter picture for a moved one.
+        roughly = ratio * matched(reference, other, ratio)[1]
+        moved = self._onto(reference, other, roughly)
+        coloured, off = matched(reference, moved, ratio)
+        return coloured, ratio * off
 
     def _onto(self, reference: FloatImage, other: FloatImage, ratio: float) -> FloatImage:
         """``other``, which had ``ratio`` times the reference's light, moved onto the reference."""
@@ -109,7 +110,7 @@ class Aligner:
         )
         if min(size) < 16:  # below two patches there is nothing to search in
             return np.zeros((height, width, 2), np.float32)
-        flow: NDArray[np.float32] = self._flow.calc(*pictures, None)  # type: ignore[call-overload]
+        flow: NDArray[np.float32] = self._flow.calc(*pictures, None)
         if self._step > 1:
             flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
             flow *= np.array((width / size[0], height / size[1]), np.float32)

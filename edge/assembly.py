@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edge.align import Aligner
 from edge.config_schema import Config
 from edge.develop import IDENTITY, DevelopSettings, Transfer
 from edge.engines import Engine
@@ -51,6 +52,14 @@ def develop_settings(config: Config, info: CameraInfo, transfer: Transfer = "lin
     )
 
 
+def aligner_of(config: Config, offline: bool) -> Aligner | None:
+    """What brings pairs onto reference frames: as configured; ``auto`` is fast live and fine ``offline``."""
+    effort = config.fuse.alignment
+    if effort == "auto":
+        effort = "fine" if offline else "fast"
+    return None if effort == "off" else Aligner(effort)
+
+
 def build_line(
     config: Config,
     source: Source,
@@ -58,12 +67,14 @@ def build_line(
     plan: LadderPlan,
     *,
     wait_ns: int | None,
+    aligner: Aligner | None,
     watch: Stopwatch,
     reports: Reports,
 ) -> FusionLine:
     """The fusion line.
 
-    ``wait_ns`` is how long a frame waits for its pair; None, for recordings: until the pair is decided.
+    ``aligner`` is None where the pair shall stay as the calibration puts it (``aligner_of``). ``wait_ns`` is
+    how long a frame waits for its pair; None, for recordings: until the pair is decided.
     """
     preparer = Preparer(
         develop_settings(config, source.cameras["reference"], source.transfer),
@@ -74,7 +85,7 @@ def build_line(
     return FusionLine(
         Pairer(round(config.pair.max_age_ms * 1e6), wait_ns),
         preparer,
-        Fuser(engines),
+        Fuser(engines, aligner),
         plan,
         time.monotonic_ns,
         watch,

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
@@ -133,9 +133,7 @@ def check(config: ConfigOption = None) -> None:
 
 @app.command()
 def fuse(
-    low: Annotated[Path, typer.Option("--low", metavar="FILE", help="The darkest exposure.")],
     reference: Annotated[Path, typer.Option("--reference", metavar="FILE", help="The medium exposure.")],
-    high: Annotated[Path, typer.Option("--high", metavar="FILE", help="The brightest exposure.")],
     ev: Annotated[
         tuple[float, float, float],
         typer.Option("--ev", metavar="LOW REF HIGH", help="Their exposures in EV (stops), rising: -2 0 2."),
@@ -143,17 +141,33 @@ def fuse(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE.exr", help="Scene-linear 32-bit float EXR to write.")
     ],
+    low: Annotated[
+        Path | None, typer.Option("--low", metavar="FILE", help="The darkest exposure, if there is one.")
+    ] = None,
+    high: Annotated[
+        Path | None, typer.Option("--high", metavar="FILE", help="The brightest exposure, if there is one.")
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", metavar="s|m|l|FILE.onnx", help="A shipped network or an ONNX file.")
     ] = "s",
+    align: Annotated[
+        str,
+        typer.Option(
+            "--align",
+            metavar="fine|fast|off",
+            help="How low and high are brought onto the reference, where the camera or the scene moved.",
+        ),
+    ] = "fine",
     preview: Annotated[
         Path | None, typer.Option("--preview", metavar="FILE.png", help="Also write a tone-mapped picture.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, max=256, help="0: one per core.")] = 0,
 ) -> None:
-    """Fuse three still exposures into one HDR image.
+    """Fuse three still exposures, or two, into one HDR image.
 
-    They show one view and have one size, which the result has too; any size will do. PNG, TIFF (8 or 16
+    They show one view and have one size, which the result has too; any size will do. What moved between them
+    follows the reference; a camera in hand is no trouble. --ev is needed in full even where low or high is
+    missing. PNG, TIFF (8 or 16
     bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that exposure's own linear sensor
     values, where 1.0 is saturation; more is clipped. In the result 1.0 is what saturates the reference
     exposure.
@@ -164,7 +178,12 @@ def fuse(
     """
     from edge.still_command import StillJob, run_still
 
-    run_still(StillJob(low, reference, high, ev, out, model, preview, threads), _console(stderr=True))
+    if align not in ("fine", "fast", "off"):
+        raise typer.BadParameter(f"--align {align}: fine, fast or off")
+    job = StillJob(
+        low, reference, high, ev, out, model, preview, threads, cast("Literal['fine', 'fast', 'off']", align)
+    )
+    run_still(job, _console(stderr=True))
 
 
 @app.command()

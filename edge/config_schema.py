@@ -140,6 +140,7 @@ class FuseConfig(Section):
     model: Text
     small_model: Text | None
     threads: Threads
+    alignment: Literal["auto", "fine", "fast", "off"]
     deadline_share: float = Field(gt=0, le=10)
     ladder: Annotated[tuple[RungName, ...], Field(min_length=1, max_length=4)]
 

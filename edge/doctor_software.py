@@ -148,12 +148,12 @@ def check_models(config: Config) -> Iterator[Finding]:
 def answer_psnr_db(model: str) -> float:
     """PSNR-mu of ``model`` on a 64x64 gradient from dark to 3.5, exposed at -2, 0 and 2 EV without noise."""
     from edge.engines import open_engine
-    from edge.still import fuse_still
+    from edge.still import Bracket, fuse_still
 
     ramp = np.geomspace(0.004, 3.5, 64, dtype=np.float32)
     truth: FloatImage = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (64, 64, 3)))
     low, reference, high = (np.clip(truth * 2.0**ev, 0.0, 1.0).astype(np.float32) for ev in (-2, 0, 2))
-    radiance = fuse_still(low, reference, high, (-2.0, 0.0, 2.0), open_engine(model, 1))
+    radiance = fuse_still(Bracket(low, reference, high), (-2.0, 0.0, 2.0), open_engine(model, 1))
     mu, full = 5000.0, 4.0
 
     def compress(image: FloatImage) -> FloatImage:

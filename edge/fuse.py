@@ -1,7 +1,8 @@
 """Prepared groups to radiance, on the rung the ladder chose.
 
-What depends on the low/high pair alone is computed when the pair changes and reused for every reference frame
-that shares it.
+For a network the pair is brought onto each reference frame first (``edge.align``). Without that step what
+depends on the low/high pair alone is computed when the pair changes and reused for every reference frame that
+shares it, as the merge's part always is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge.align import Aligner
 from edge.engines import Engine, EngineError, Light, PairCache, mean_gamma
-from edge.frames import FloatImage, Frame, HdrFrame, Rung
+from edge.frames import FloatImage, Frame, Group, HdrFrame, Rung
 from edge.merge import MergePair, Merger
 from edge.prepare import Prepared
 
@@ -35,10 +37,14 @@ class _Pair:
 
 
 class Fuser:
-    """Fuses groups on any rung. One thread. ``engines`` maps MODEL and SMALL_MODEL to what runs them."""
+    """Fuses groups on any rung. One thread. ``engines`` maps MODEL and SMALL_MODEL to what runs them.
 
-    def __init__(self, engines: Mapping[Rung, Engine]) -> None:
+    ``aligner`` None leaves the pair where the calibration puts it.
+    """
+
+    def __init__(self, engines: Mapping[Rung, Engine], aligner: Aligner | None = None) -> None:
         self._engines = dict(engines)
+        self._aligner = aligner
         self._pairs: dict[Rung, tuple[_Pair, PairCache]] = {}
         self._merger = Merger()
         self._merge_pair: tuple[_Pair, MergePair] | None = None
@@ -48,13 +54,20 @@ class Fuser:
         engine = self._engines.get(rung)
         return engine.name if engine is not None else rung.name.lower()
 
+    def possible(self, group: Group, rung: Rung) -> bool:
+        """Whether ``rung`` can take ``group``: the merge wants low and high, an aligned network one."""
+        if group.pair_id is not None or rung is Rung.REFERENCE:
+            return True
+        half = group.low is not None or group.high is not None
+        return half and self._aligner is not None and rung in self._engines
+
     def fuse(self, prepared: Prepared, rung: Rung) -> HdrFrame:
-        """One HDR frame. Without a pair the reference stands alone, whatever rung was asked for.
+        """One HDR frame. Where ``rung`` is not ``possible`` the reference stands alone.
 
         Raises EngineError where the network of ``rung`` fails; every other rung can still take the group.
         """
         group = prepared.group
-        if group.pair_id is None:
+        if not self.possible(group, rung):
             rung = Rung.REFERENCE
         alone = rung is Rung.REFERENCE
         return HdrFrame(
@@ -72,18 +85,18 @@ class Fuser:
     def _radiance(self, prepared: Prepared, rung: Rung) -> FloatImage:
         if rung is Rung.REFERENCE:
             return prepared.reference
-        pair, low, high = _pair(prepared)
         if rung is Rung.MERGE:
+            pair, low, high = _pair(prepared)
             if self._merge_pair is None or not self._merge_pair[0].is_that_of(pair):
                 self._merge_pair = (pair, self._merger.prepare_pair(low, high, pair.light))
             return self._merger.merge(self._merge_pair[1], prepared.reference)
         engine = self._engines[rung]
+        fixed = _pair(prepared) if self._aligner is None else None
         try:
-            kept = self._pairs.get(rung)
-            if kept is None or not kept[0].is_that_of(pair):
-                mean = mean_gamma(prepared.reference)
-                kept = self._pairs[rung] = (pair, engine.encode_pair(low, high, pair.light, mean))
-            radiance = engine.fuse(kept[1], prepared.reference)
+            cache = (
+                self._moved(prepared, engine) if fixed is None else self._kept(prepared, rung, engine, *fixed)
+            )
+            radiance = engine.fuse(cache, prepared.reference)
         except EngineError:
             raise
         except Exception as error:
@@ -92,6 +105,24 @@ class Fuser:
         if radiance.shape != prepared.reference.shape or not math.isfinite(sum(cv2.sumElems(radiance))):
             raise EngineError(f"{engine.name}: the network answers with values that are no picture")
         return radiance
+
+    def _moved(self, prepared: Prepared, engine: Engine) -> PairCache:
+        """The pair brought onto this very reference frame."""
+        light = prepared.light
+        assert self._aligner is not None
+        assert light is not None
+        aligned = self._aligner.align(prepared.reference, prepared.low, prepared.high, light)
+        return engine.encode_pair(aligned.low, aligned.high, aligned.light, mean_gamma(prepared.reference))
+
+    def _kept(
+        self, prepared: Prepared, rung: Rung, engine: Engine, pair: _Pair, low: FloatImage, high: FloatImage
+    ) -> PairCache:
+        """The pair as it is; encoded once for all reference frames that share it."""
+        kept = self._pairs.get(rung)
+        if kept is None or not kept[0].is_that_of(pair):
+            mean = mean_gamma(prepared.reference)
+            kept = self._pairs[rung] = (pair, engine.encode_pair(low, high, pair.light, mean))
+        return kept[1]
 
 
 def _pair(prepared: Prepared) -> tuple[_Pair, FloatImage, FloatImage]:
@@ -107,14 +138,21 @@ def _pair(prepared: Prepared) -> tuple[_Pair, FloatImage, FloatImage]:
     return _Pair(group.low, group.high, light), prepared.low, prepared.high
 
 
-def probe_engine(engine: Engine, height: int, width: int) -> float:
-    """Seconds that one fused frame takes on this machine, a quarter of a pair included (groups of four)."""
+def probe_engine(engine: Engine, height: int, width: int, aligner: Aligner | None = None) -> float:
+    """Seconds that one fused frame takes on this machine.
+
+    Without ``aligner`` a quarter of a pair is included (groups of four), with it a whole one and the flow.
+    """
     import time
 
     grey: FloatImage = np.full((height, width, 3), 0.2, np.float32)
     engine.fuse(engine.encode_pair(grey * 0.25, np.clip(grey * 4, 0, 1), (0.25, 1.0, 4.0), 0.48), grey)
     begin = time.perf_counter()
-    cache = engine.encode_pair(grey * 0.25, np.clip(grey * 4, 0, 1), (0.25, 1.0, 4.0), 0.48)
+    low, high = grey * 0.25, np.clip(grey * 4, 0, 1)
+    if aligner is not None:
+        aligner.align(grey, low, high, (0.25, 1.0, 4.0))
+    cache = engine.encode_pair(low, high, (0.25, 1.0, 4.0), 0.48)
     middle = time.perf_counter()
     engine.fuse(cache, grey)
-    return (middle - begin) / 4 + (time.perf_counter() - middle)
+    shared_by = 4 if aligner is None else 1
+    return (middle - begin) / shared_by + (time.perf_counter() - middle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.align import Aligner
 from edge.config_schema import FuseConfig
 from edge.engines import Engine, EngineError, open_engine
 from edge.frames import Rung
@@ -20,7 +21,15 @@ class Fusion:
     problems: tuple[str, ...]
 
 
-def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float, can_wait: bool) -> Fusion:
+def open_fusion(
+    config: FuseConfig,
+    *,
+    width: int,
+    height: int,
+    period_ns: float,
+    can_wait: bool,
+    aligner: Aligner | None = None,
+) -> Fusion:
     """Engines and plan for images of this size. A network that fails costs its rung, not the run.
 
     ``period_ns`` is the reference frame period. A source that ``can_wait`` is fused on the best rung that
@@ -34,7 +43,7 @@ def open_fusion(config: FuseConfig, *, width: int, height: int, period_ns: float
             continue
         try:
             engine = open_engine(model, config.threads)
-            probed[rung] = probe_engine(engine, height, width) * 1e9
+            probed[rung] = probe_engine(engine, height, width, aligner) * 1e9
             engines[rung] = engine
         except EngineError as error:
             problems.append(str(error))

@@ -135,7 +135,7 @@ class FusionLine:
                 rung = next(other for other in rest if other > rung)
 
     def _choose(self, group: Group, backlog: int, now_ns: int) -> tuple[Rung, str]:
-        if group.pair_id is None:
+        if not self._fuser.possible(group, self._state.rung):
             self._alone = True
             return Rung.REFERENCE, "no low/high pair near enough in time"
         was_alone, self._alone = self._alone, False

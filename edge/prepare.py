@@ -28,12 +28,17 @@ class Prepared:
 
     @property
     def light(self) -> tuple[float, float, float] | None:
-        """Light of (low, reference, high) relative to the reference; None without a pair."""
-        group = self.group
-        if group.low is None or group.high is None:
+        """Light of (low, reference, high) relative to the reference; None without low and high.
+
+        Where one of both is missing it counts as far from the reference as the other is.
+        """
+        low, high = self.group.low, self.group.high
+        unit = self.group.reference.exposure.light
+        darker = None if low is None else low.exposure.light / unit
+        brighter = None if high is None else high.exposure.light / unit
+        if darker is None and brighter is None:
             return None
-        unit = group.reference.exposure.light
-        return group.low.exposure.light / unit, 1.0, group.high.exposure.light / unit
+        return darker or 1.0 / (brighter or 1.0), 1.0, brighter or 1.0 / (darker or 1.0)
 
 
 class Preparer:

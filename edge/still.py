@@ -1,4 +1,4 @@
-"""Three still exposures to one radiance image: ``twinhdr fuse``.
+"""Still exposures to one radiance image: ``twinhdr fuse``.
 
 The network sees the whole image where memory allows, as in the video. A larger image goes through in
 overlapping tiles with the exposure means of the whole. The network also pools features over what it sees, so
@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from edge.align import Aligner
 from edge.engines import Engine, Light, mean_gamma
 from edge.errors import EX_DATAERR, ImageError, TwinhdrError
 from edge.frames import FloatImage
@@ -43,20 +44,36 @@ class StillError(TwinhdrError):
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Three exposures of one view, linear (H, W, 3) float32 in [0, 1], 1.0 = saturation of each."""
+    """Exposures of one view, linear (H, W, 3) float32 in [0, 1], 1.0 = saturation of each.
 
-    low: FloatImage
+    ``low`` or ``high`` may be missing, not both.
+    """
+
+    low: FloatImage | None
     reference: FloatImage
-    high: FloatImage
+    high: FloatImage | None
+
+    def given(self) -> list[tuple[str, FloatImage]]:
+        """The images there are, by name, rising in exposure."""
+        named = (("low", self.low), ("reference", self.reference), ("high", self.high))
+        return [(name, image) for name, image in named if image is not None]
 
 
-def read_bracket(low: Path, reference: Path, high: Path) -> Bracket:
-    """Read three files of one size. Raises ImageError."""
-    bracket = Bracket(read_linear(low), read_linear(reference), read_linear(high))
-    sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (bracket.low, bracket.reference, bracket.high)]
-    if len({*sizes}) != 1:
-        given = zip(("low", "reference", "high"), (low, reference, high), sizes, strict=True)
-        listed = ", ".join(f"{name} {path} is {size}" for name, path, size in given)
+def read_bracket(low: Path | None, reference: Path, high: Path | None) -> Bracket:
+    """Read files of one size. Raises ImageError, and StillError where neither low nor high is given."""
+    if low is None and high is None:
+        raise StillError(
+            "a low or a high exposure is needed beside the reference: give --low, --high or both"
+        )
+    bracket = Bracket(
+        None if low is None else read_linear(low),
+        read_linear(reference),
+        None if high is None else read_linear(high),
+    )
+    sizes = {name: f"{image.shape[1]}x{image.shape[0]}" for name, image in bracket.given()}
+    if len({*sizes.values()}) != 1:
+        paths = {"low": low, "reference": reference, "high": high}
+        listed = ", ".join(f"{name} {paths[name]} is {size}" for name, size in sizes.items())
         raise ImageError(f"the exposures differ in size: {listed}; crop or export them alike")
     return bracket
 
@@ -78,33 +95,38 @@ def relative_light(ev: Evs) -> Light:
 
 def doubts(bracket: Bracket) -> list[str]:
     """What looks wrong though it can be fused, one line each."""
-    means = [mean_gamma(image) for image in (bracket.low, bracket.reference, bracket.high)]
-    if means == sorted(means):
+    means = [(name, mean_gamma(image)) for name, image in bracket.given()]
+    if means == sorted(means, key=lambda named: named[1]):
         return []
-    listed = ", ".join(
-        f"{name} {mean:.3f}" for name, mean in zip(("low", "reference", "high"), means, strict=True)
-    )
+    listed = ", ".join(f"{name} {mean:.3f}" for name, mean in means)
     return [f"the mean brightness does not rise with the exposure ({listed}); were the files swapped?"]
 
 
 def fuse_still(
-    low: FloatImage,
-    reference: FloatImage,
-    high: FloatImage,
+    bracket: Bracket,
     ev: Evs,
     engine: Engine,
     *,
+    aligner: Aligner | None = None,
     max_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> FloatImage:
-    """Fuse three exposures into radiance (H, W, 3) float32, >= 0, 1.0 = what saturates the reference.
+    """Fuse a bracket into radiance (H, W, 3) float32, >= 0, 1.0 = what saturates the reference.
 
-    Images are as in ``Bracket``, of one size, any size. ``max_pixels`` is what the network may see at once
-    (None: what the free memory allows). Raises StillError and EngineError.
+    Images are of one size, any size. ``aligner`` brings low and high onto the reference and stands in for a
+    missing one; without it both are needed and taken as they are. ``max_pixels`` is what the network may see
+    at once (None: what the free memory allows). Raises StillError and EngineError.
     """
     light = relative_light(ev)
-    if not low.shape == reference.shape == high.shape:
-        raise StillError(f"the exposures differ in size: {low.shape}, {reference.shape}, {high.shape}")
+    shapes = [image.shape for _, image in bracket.given()]
+    if len({*shapes}) != 1:
+        raise StillError(f"the exposures differ in size: {', '.join(map(str, shapes))}")
+    low, reference, high = bracket.low, bracket.reference, bracket.high
+    if aligner is not None:
+        aligned = aligner.align(reference, low, high, light)
+        low, high, light = aligned.low, aligned.high, aligned.light
+    if low is None or high is None:
+        raise StillError("a missing exposure can only be stood in for with --align fine or --align fast")
     means = mean_gamma(low), mean_gamma(reference), mean_gamma(high)
     tile = _tile(reference.shape[:2], engine, max_pixels or affordable_pixels(engine.name))
     height, width = reference.shape[:2]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import Progress
 
+from edge.align import Aligner
 from edge.engines import open_engine
 from edge.imageio import check_output, write_exr, write_png
 from edge.sdr import apply_curve, meter
@@ -18,14 +20,15 @@ from edge.still import Evs, StillError, doubts, fuse_still, read_bracket, relati
 class StillJob:
     """What ``twinhdr fuse`` was asked for."""
 
-    low: Path
+    low: Path | None
     reference: Path
-    high: Path
+    high: Path | None
     ev: Evs
     out: Path
     model: str
     preview: Path | None = None
     threads: int = 0
+    align: Literal["fine", "fast", "off"] = "fine"
 
 
 def run_still(job: StillJob, console: Console) -> None:
@@ -54,7 +57,8 @@ def _fuse(job: StillJob, console: Console) -> None:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        radiance = fuse_still(bracket.low, bracket.reference, bracket.high, job.ev, engine, progress=progress)
+        aligner = None if job.align == "off" else Aligner(job.align)
+        radiance = fuse_still(bracket, job.ev, engine, aligner=aligner, progress=progress)
     ev = " ".join(f"{value:g}" for value in job.ev)
     write_exr(job.out, radiance, f"fused by {engine.name} from exposures at EV {ev}")
     if job.preview is not None:

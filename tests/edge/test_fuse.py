@@ -10,6 +10,7 @@ import pytest
 from streams import HIGH, LOW, REFERENCE, frame
 from tiny_model import write_tiny_model
 
+from edge.align import Aligner
 from edge.engines import Engine, EngineError, Light, PairCache
 from edge.engines.onnx import OnnxEngine
 from edge.frames import Exposure, FloatImage, Frame, Group, Rung
@@ -175,8 +176,27 @@ def test_a_pair_that_is_not_there_is_a_bug_of_the_caller(engine: Counting) -> No
         Fuser({Rung.MODEL: engine}).fuse(broken, Rung.MODEL)
 
 
+def test_an_aligned_pair_is_made_for_each_frame_and_half_a_pair_is_enough(engine: Counting) -> None:
+    """What moves is elsewhere in every reference frame; a lost low frame costs highlights only."""
+    fuser = Fuser({Rung.MODEL: engine}, Aligner("fast"))
+    for seq in range(3):
+        assert fuser.fuse(prepared(seq=seq), Rung.MODEL).rung is Rung.MODEL
+    assert (engine.pairs, engine.frames) == (3, 3)
+    half = prepared(0.1, low=None)
+    assert fuser.possible(half.group, Rung.MODEL)
+    fused = fuser.fuse(half, Rung.MODEL)
+    assert (fused.rung, fused.low_seq, fused.high_seq) == (Rung.MODEL, None, 1)
+    assert half.light == pytest.approx((0.25, 1.0, 4.0))
+    assert fuser.fuse(half, Rung.MERGE).rung is Rung.REFERENCE
+    alone = prepared(low=None, high=None)
+    assert alone.light is None
+    assert fuser.fuse(alone, Rung.MODEL).rung is Rung.REFERENCE
+    assert not Fuser({Rung.MODEL: engine}).possible(half.group, Rung.MODEL)
+
+
 def test_the_probe_runs_the_real_thing(engine: Counting) -> None:
     """The ladder starts on what it measured."""
     assert 0 < probe_engine(engine, 50, 70) < 10
     assert (engine.pairs, engine.frames) == (2, 2)
+    assert 0 < probe_engine(engine, 50, 70, Aligner("fast")) < 10
     assert LOW.light < REFERENCE.light < HIGH.light

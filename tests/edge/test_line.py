@@ -244,7 +244,13 @@ def test_in_a_hurry_the_rest_goes_on_the_merge(tiny: Counting) -> None:
     assert {f.hdr.rung for f in alone.run(items)} == {Rung.REFERENCE}
 
 
-FUSE = {"small_model": None, "threads": 1, "deadline_share": 0.9, "ladder": ("model", "merge", "reference")}
+FUSE = {
+    "small_model": None,
+    "threads": 1,
+    "alignment": "auto",
+    "deadline_share": 0.9,
+    "ladder": ("model", "merge", "reference"),
+}
 
 
 def fuse_config(model: Path) -> FuseConfig:

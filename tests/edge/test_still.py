@@ -48,7 +48,7 @@ def test_radiance_is_what_the_engine_says(engine: Engine) -> None:
     means = [mean_gamma(image) for image in (low, reference, high)]
     merged = (low * 4 + reference + high / 4) / 3
     expected = cv2.blur(merged, (3, 3), borderType=cv2.BORDER_CONSTANT) * np.mean(means)
-    radiance = fuse_still(low, reference, high, (-2, 0, 2), engine)
+    radiance = fuse_still(Bracket(low, reference, high), (-2, 0, 2), engine)
     assert radiance.dtype == np.float32
     inside = slice(1, -1), slice(1, -1)  # the border's neighbours are padding, of the engine's own choice
     np.testing.assert_allclose(radiance[inside], expected[inside], atol=1e-5)
@@ -58,17 +58,19 @@ def test_radiance_is_what_the_engine_says(engine: Engine) -> None:
 def test_only_differences_of_ev_count(engine: Engine, ev: tuple[float, float, float]) -> None:
     """The EV that a camera writes (9, 11, 13) would give another picture than -2, 0, 2."""
     images = exposures(scene(40, 40))
-    np.testing.assert_allclose(fuse_still(*images, ev, engine), fuse_still(*images, (-2, 0, 2), engine))
+    np.testing.assert_allclose(
+        fuse_still(Bracket(*images), ev, engine), fuse_still(Bracket(*images), (-2, 0, 2), engine)
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (33, 31), (700, 1100), (384, 385)])
 def test_tiles_equal_the_whole(engine: Engine, size: tuple[int, int]) -> None:
     """A photograph of 24 megapixels would show a grid, or lose a strip at its edge."""
     images = exposures(scene(*size))
-    whole = fuse_still(*images, (-2, 0, 2), engine, max_pixels=10**9)
+    whole = fuse_still(Bracket(*images), (-2, 0, 2), engine, max_pixels=10**9)
     steps: list[tuple[int, int]] = []
     tiled = fuse_still(
-        *images, (-2, 0, 2), engine, max_pixels=400 * 400, progress=lambda *step: steps.append(step)
+        Bracket(*images), (-2, 0, 2), engine, max_pixels=400 * 400, progress=lambda *step: steps.append(step)
     )
     assert tiled.shape == whole.shape == (*size, 3)
     np.testing.assert_allclose(tiled, whole, atol=2e-6)
@@ -90,7 +92,7 @@ def test_tiles_lie_on_the_networks_grid(engine: Engine, monkeypatch: pytest.Monk
         return encode(low, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine, "encode_pair", note)
-    fuse_still(image, image, image, (-2, 0, 2), engine, max_pixels=1)
+    fuse_still(Bracket(image, image, image), (-2, 0, 2), engine, max_pixels=1)
     assert len(seen) > 4
     assert all(x % MULTIPLE == 0 and y % MULTIPLE == 0 for x, y in seen)
 
@@ -100,8 +102,8 @@ def test_tiles_of_the_shipped_network_are_invisible() -> None:
     """EAFNet also pools features over what it sees: tiles could differ in brightness."""
     images = exposures(scene(448, 640))
     engine = open_engine("s", threads=1)
-    whole = fuse_still(*images, (-2, 0, 2), engine, max_pixels=10**9)
-    tiled = fuse_still(*images, (-2, 0, 2), engine, max_pixels=384 * 384)
+    whole = fuse_still(Bracket(*images), (-2, 0, 2), engine, max_pixels=10**9)
+    tiled = fuse_still(Bracket(*images), (-2, 0, 2), engine, max_pixels=384 * 384)
     difference = np.log1p(5000 * tiled / 4) / np.log1p(5000) - np.log1p(5000 * whole / 4) / np.log1p(5000)
     assert -10 * np.log10(np.mean(difference**2)) > 45
 
@@ -138,7 +140,7 @@ def test_sizes_that_differ_are_named_with_their_files(tmp_path: Path) -> None:
     assert f"high {tmp_path / 'c.png'} is 21x10" in str(caught.value)
     grey = np.zeros((4, 4, 3), np.float32)
     with pytest.raises(StillError, match="differ in size"):
-        fuse_still(grey, grey, grey[:3], (-2, 0, 2), None)  # type: ignore[arg-type]
+        fuse_still(Bracket(grey, grey, grey[:3]), (-2, 0, 2), None)  # type: ignore[arg-type]
 
 
 def test_what_memory_affords(tmp_path: Path) -> None:
