@@ -35,14 +35,14 @@ TORCHVISION_OPERATORS = ("nms", "qnms")
 class HdrDisplay:
     """The display and the room; the defaults but for the peak are the package's ``standard_hdr_linear``.
 
-    ``pixels_per_degree`` 75.4 is a 30-inch 4K display seen from two display heights. A smaller figure brings
-    the eye nearer: 37.7 for 1920 x 1080 over the whole of the same display.
+    ``pixels_per_degree`` 75.40245 is a 30-inch 4K display seen from two display heights. A smaller figure
+    brings the eye nearer: 37.7 for 1920 x 1080 over the whole of the same display.
     """
 
     peak_nits: float = 1000.0
     contrast: float = 1e6
     ambient_lux: float = 10.0
-    pixels_per_degree: float = 75.4
+    pixels_per_degree: float = 75.40245
 
     def __post_init__(self) -> None:
         for name in ("peak_nits", "contrast", "pixels_per_degree"):
