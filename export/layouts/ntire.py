@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.frames import FloatImage
 from export.layouts.bracket import DatasetError
+from export.layouts.exposures import MOST_STOPS
 from export.layouts.files import files, folders, name_in
 from export.layouts.pixels import read_exposure
 from export.layouts.scene import Scene, Stack, need_one_size
@@ -34,49 +35,50 @@ INPUTS = ("short", "medium", "long")
 def find(root: Path) -> list[Scene]:
     """Scenes of ``root``; empty where no file is named NNNN_short.png, _medium.png or _long.png."""
     arrays: dict[str, Path] = {}
-    scenes: dict[tuple[Path, str], None] = {}
+    pictures: dict[tuple[Path, str], dict[str, Path]] = {}
     for folder in folders(root):
         for path in files(folder, (".npy", ".png")):
-            picture = re.fullmatch(r"(\d+)_(short|medium|long)\.png", path.name.lower())
+            picture = re.fullmatch(r"(\d+)_(short|medium|long|gt)\.png", path.name.lower())
             if picture:
-                scenes[folder, picture[1]] = None
+                pictures.setdefault((folder, picture[1]), {})[picture[2]] = path
             elif path.suffix == ".npy":
                 arrays.setdefault(path.name.lower(), path)
     return [
-        Scene(f"{name_in(root, folder)}/{number}", folder, partial(load, folder, number, arrays))
-        for folder, number in scenes
+        Scene(f"{name_in(root, folder)}/{number}", folder, partial(load, folder / number, there, arrays))
+        for (folder, number), there in pictures.items()
+        if there.keys() & set(INPUTS)
     ]
 
 
-def load(folder: Path, number: str, elsewhere: Mapping[str, Path]) -> Stack:
-    """Read scene ``number``; arrays not in ``folder`` are ``elsewhere``. Raises DatasetError, ImageError."""
-    there = {path.name.lower(): path for path in files(folder, (".png", ".npy"))}
+def load(stem: Path, pictures: Mapping[str, Path], arrays: Mapping[str, Path]) -> Stack:
+    """Read the scene of files ``stem`` with _short.png and on. Raises DatasetError, ImageError.
 
-    def array(name: str, size: int) -> NDArray[np.float64]:
-        file_name = f"{number}_{name}.npy"
-        path = there.get(file_name, elsewhere.get(file_name))
-        if path is None:
-            raise DatasetError(f"{folder / file_name}: missing; copy it from the dataset")
-        return _numbers(path, size)
+    ``pictures`` by what they are (short, medium, long, gt), ``arrays`` by the names of their files.
+    """
 
-    missing = [f"{number}_{name}.png" for name in INPUTS if f"{number}_{name}.png" not in there]
-    if missing:
-        raise DatasetError(f"{folder / missing[0]}: missing; a bracket needs {', '.join(INPUTS)} (track 2)")
-    pictures = [there[f"{number}_{name}.png"] for name in INPUTS]
-    images = tuple(read_exposure(path, GAMMA) for path in pictures)
-    names = tuple(path.name for path in pictures)
+    def array(what: str, size: int) -> NDArray[np.float64]:
+        name = f"{stem.name}_{what}.npy"
+        if name not in arrays:
+            raise DatasetError(f"{stem.with_name(name)}: missing; copy it from the dataset")
+        return _numbers(arrays[name], size)
+
+    for what in INPUTS:
+        if what not in pictures:
+            missing = stem.with_name(f"{stem.name}_{what}.png")
+            raise DatasetError(f"{missing}: missing; a bracket needs {', '.join(INPUTS)} (track 2)")
+    images = tuple(read_exposure(pictures[what], GAMMA) for what in INPUTS)
+    names = tuple(pictures[what].name for what in INPUTS)
     need_one_size(names, images)
     stops = array("exposures", 3)
-    if np.ptp(stops) > 32:
-        raise DatasetError(f"{folder}: {number}_exposures.npy says {stops}, no stops; copy it again")
+    if np.ptp(stops) > MOST_STOPS:
+        raise DatasetError(f"{stem}_exposures.npy: {stops} are no stops; copy it again from the dataset")
     light = tuple(float(x) for x in np.exp2(stops - stops.min()))
-    truth = there.get(f"{number}_gt.png")
-    if truth is None:
+    if "gt" not in pictures:
         return Stack(names, images, light)
     ratio = float(array("alignratio", 1)[0])
     if ratio <= 0:
-        raise DatasetError(f"{folder}: {number}_alignratio.npy says {ratio}; copy it again from the dataset")
-    return Stack(names, images, light, _truth(truth, ratio), "reference")
+        raise DatasetError(f"{stem}_alignratio.npy: a ratio of {ratio}; copy it again from the dataset")
+    return Stack(names, images, light, _truth(pictures["gt"], ratio), "reference")
 
 
 def _truth(path: Path, ratio: float) -> FloatImage:
