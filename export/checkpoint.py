@@ -22,6 +22,7 @@ class State:
     net: Eafnet
     average: dict[str, Tensor]
     optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
     step: int = 0
     patches: int = 0
     trained_s: float = 0.0
@@ -41,7 +42,24 @@ def start(recipe: Recipe, net: Eafnet | None = None) -> State:
     net = Eafnet(recipe.config) if net is None else net.train()
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=(0.9, 0.999))
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    return State(recipe, net, average, optimizer)
+    return State(recipe, net, average, optimizer, _scaler(recipe, "cpu"))
+
+
+def _scaler(recipe: Recipe, device: str) -> torch.amp.GradScaler:
+    """What keeps the small gradients of fp16 from vanishing; passes everything through otherwise."""
+    return torch.amp.GradScaler(device, enabled=recipe.precision == "fp16")
+
+
+def place(state: State, device: torch.device, channels_last: bool = False) -> None:
+    """Move the state to ``device``, in place; ``channels_last`` is the memory format of the network there."""
+    state.net.to(device)
+    if channels_last:
+        state.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state.average = {k: v.to(device) for k, v in state.average.items()}
+    state.optimizer.load_state_dict(state.optimizer.state_dict())
+    scale = state.scaler.state_dict()
+    state.scaler = _scaler(state.recipe, device.type)
+    state.scaler.load_state_dict(scale)
 
 
 def save(state: State, path: Path) -> None:
@@ -54,6 +72,7 @@ def save(state: State, path: Path) -> None:
             "net": state.net.state_dict(),
             "average": state.average,
             "optimizer": state.optimizer.state_dict(),
+            "scaler": state.scaler.state_dict(),
             "step": state.step,
             "patches": state.patches,
             "trained_s": state.trained_s,
@@ -76,6 +95,7 @@ def load(path: Path, **changes: Any) -> State:
     state = start(replace(Recipe.from_dict(saved["recipe"]), **changes))
     state.net.load_state_dict(saved["net"])
     state.optimizer.load_state_dict(saved["optimizer"])
+    state.scaler.load_state_dict(saved.get("scaler", {}))  # {}: from before there was fp16
     state.average = saved["average"]
     state.step, state.patches = saved["step"], saved["patches"]
     state.trained_s, state.shards = saved["trained_s"], saved["shards"]

@@ -68,7 +68,8 @@ class Recipe:
         for size in self.sizes:
             if size % self.config.multiple:
                 raise ValueError(
-                    f"--size {size} is not a multiple of {self.config.multiple}, which {self.config.name} needs"
+                    f"--size {size} is not a multiple of {self.config.multiple}, "
+                    f"which EAFNet-{self.config.name.upper()} needs"
                 )
 
     @property
@@ -121,15 +122,16 @@ WHOLE_BATCH = frozenset({"paper"})
 """Recipes whose batch is that of a step, to be divided among workers and accumulated parts."""
 
 
-def named_recipe(name: str, workers: int = 1, accumulate: int = 1) -> dict[str, Any]:
+def named_recipe(name: str, workers: int = 1, accumulate: int = 1, split: bool = True) -> dict[str, Any]:
     """Fields of the named recipe for so many workers and accumulated parts.
 
-    Raises ValueError for an unknown name, or a batch that cannot be divided.
+    ``split`` False leaves a batch that is about to be replaced undivided. Raises ValueError for an unknown
+    name, or a batch that cannot be divided.
     """
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
     values = dict(RECIPES[name])
-    if name in WHOLE_BATCH:
+    if name in WHOLE_BATCH and split:
         batch, rest = divmod(values["batch"], workers * accumulate)
         if rest:
             raise ValueError(

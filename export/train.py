@@ -9,90 +9,45 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from export.checkpoint import State, save
+from export.checkpoint import State, place, save
 from export.data import Pool
+from export.distill import objective
 from export.eafnet.model import Eafnet
-from export.losses import HdrLoss
-from export.recipe import learning_rate, patch_plan
+from export.recipe import patch_plan
+from export.step import Batch, Draw, train_step
 
 
-def _batch(state: State, pool: Pool, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """This worker's patches of this step: a function of seed, rank, step and pool, redrawn by a resume."""
+def drawn(state: State, pool: Pool, runtime: Runtime) -> Draw:
+    """This worker's patches of this step, part by part: a function of seed, rank, step, part and pool that a
+    resume draws again."""
     batch, size = patch_plan(state.recipe, state.progress())
-    rng = np.random.default_rng((state.recipe.seed, rank, state.step))
-    pixels, exposure, mean = pool.draw(rng, batch, size)
-    return torch.from_numpy(pixels), torch.from_numpy(exposure), torch.from_numpy(mean)
 
+    def draw(part: int) -> Batch:
+        rng = np.random.default_rng((state.recipe.seed, runtime.rank, state.step, part))
+        pixels, exposure, mean = (torch.from_numpy(a) for a in pool.draw(rng, batch, size))
+        if runtime.channels_last:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return pixels.to(runtime.device), exposure.to(runtime.device), mean.to(runtime.device)
 
-def _share_gradients(net: nn.Module, workers: int) -> None:
-    """Mean of the gradients over the workers, in one flat exchange."""
-    if workers == 1:
-        return
-    gradients = [p.grad for p in net.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    dist.all_reduce(flat)
-    flat /= workers
-    parts = torch.split(flat, [g.numel() for g in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def objective(net: Eafnet, loss: HdrLoss, compiled: bool) -> Objective:
-    """(pixels, exposure, mean) -> loss, through torch.compile where asked."""
-
-    def run(pixels: Tensor, exposure: Tensor, mean: Tensor) -> Tensor:
-        low, reference, high, truth = torch.split(pixels, 3, dim=1)
-        out: Tensor = loss(net(low, reference, high, exposure, mean), truth)
-        return out
-
-    return torch.compile(run, dynamic=False) if compiled else run
-
-
-def train_step(state: State, pool: Pool, run: Objective, rank: int, workers: int) -> tuple[float, float]:
-    """One update in place; returns loss and learning rate."""
-    recipe = state.recipe
-    rate = learning_rate(recipe, state.progress())
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    pixels, exposure, mean = _batch(state, pool, rank)
-    loss = run(pixels, exposure, mean)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    _share_gradients(state.net, workers)
-    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip_norm)
-    state.optimizer.step()
-    state.step += 1
-    state.patches += workers * len(pixels)
-    _follow(state)
-    return float(loss.detach()), rate
-
-
-@torch.no_grad()
-def _follow(state: State) -> None:
-    """Exponential moving average of the weights, faster while the run is young."""
-    decay = min(state.recipe.ema, (1 + state.step) / (10 + state.step))
-    for name, value in state.net.state_dict().items():
-        state.average[name].lerp_(value, 1 - decay)
+    return draw
 
 
 LogLine = dict[str, int | float]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How a run is carried out; nothing here changes what it computes.
+    """How a run is carried out; nothing here changes what it computes, apart from rounding.
 
     ``report`` gets the state every ``report_every_s`` and ``log`` the lines of the CSV log as they are
     written; both run on rank 0 while the others wait.
@@ -102,6 +57,8 @@ class Runtime:
     rank: int = 0
     workers: int = 1
     compiled: bool = False
+    device: torch.device = CPU
+    channels_last: bool = False
     checkpoint_every_s: float = 180.0
     refresh_every_s: float = 60.0
     report_every_s: float = 900.0
@@ -109,21 +66,27 @@ class Runtime:
     log: Callable[[State, LogLine], None] | None = None
 
 
-def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = None) -> None:
+def run(
+    state: State,
+    pool: Pool,
+    runtime: Runtime,
+    stop_at_step: int | None = None,
+    teacher: Eafnet | None = None,
+) -> None:
     """Train until the budget is used up (or ``stop_at_step``), with checkpoints and a CSV log.
 
-    Every worker decides by rank 0's clock, so that all take the same steps.
+    Every worker decides by rank 0's clock, so that all take the same steps. Raises ValueError where the
+    pool's tiles are smaller than the recipe's patches.
     """
-    step_loss = objective(
-        state.net, HdrLoss(state.recipe.sobel_weight, state.recipe.linear_weight), runtime.compiled
-    )
+    place(state, runtime.device, runtime.channels_last)
+    step_loss = objective(state.net, state.recipe, teacher, runtime.compiled)
     _refresh(state, pool, runtime)
     (began,) = _from_rank_0([time.monotonic()], runtime)
     marks = dict.fromkeys(("checkpoint", "refresh", "report", "log"), began)
-    losses: list[float] = []
+    losses: list[Tensor] = []
     before = time.monotonic()
     while state.progress() < 1.0 and (stop_at_step is None or state.step < stop_at_step):
-        loss, rate = train_step(state, pool, step_loss, runtime.rank, runtime.workers)
+        loss, rate = train_step(state, drawn(state, pool, runtime), step_loss, runtime.workers)
         losses.append(loss)
         now = time.monotonic()
         elapsed, clock = _from_rank_0([now - before, now], runtime)
@@ -137,8 +100,7 @@ def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = N
             return True
 
         if due("log", 15.0):
-            _log(state, runtime, float(np.mean(losses)), rate)
-            losses.clear()
+            _log(state, runtime, losses, rate)
         if due("refresh", runtime.refresh_every_s):
             _refresh(state, pool, runtime)
         if due("checkpoint", runtime.checkpoint_every_s) and runtime.rank == 0:
@@ -146,6 +108,8 @@ def run(state: State, pool: Pool, runtime: Runtime, stop_at_step: int | None = N
         if due("report", runtime.report_every_s) and runtime.rank == 0 and runtime.report is not None:
             runtime.report(state)
             before = time.monotonic()
+    if losses:
+        _log(state, runtime, losses, rate)
     if runtime.rank == 0:
         save(state, runtime.folder / "last.pt")
 
@@ -166,12 +130,27 @@ def _refresh(state: State, pool: Pool, runtime: Runtime) -> None:
         pool.refresh()
     names = [pool.names]
     if runtime.workers > 1:
-        dist.broadcast_object_list(names, 0)
+        dist.broadcast_object_list(names, 0, device=CPU)
     pool.refresh(names[0])
+    check_tiles(pool.folder, [n for n in pool.names if n not in state.shards], max(state.recipe.sizes))
     state.shards = list(pool.names)
 
 
-def _log(state: State, runtime: Runtime, loss: float, rate: float) -> None:
+def check_tiles(folder: Path, shards: Sequence[str], size: int) -> None:
+    """Raise ValueError, naming the shard and what to do, where a patch would not fit into its tiles."""
+    for name in shards:
+        tile = np.load((folder / name).with_suffix(".npy"), mmap_mode="r").shape[-1]
+        if tile < size:
+            raise ValueError(
+                f"{folder / name}: its tiles are {tile} wide and the recipe's patches {size}; render a pool "
+                f"of larger ones (twinhdr-export render --tile {size}) or train with --size {tile} or less"
+            )
+
+
+def _log(state: State, runtime: Runtime, losses: list[Tensor], rate: float) -> None:
+    """One line with the mean of ``losses``, which are then forgotten."""
+    loss = float(torch.stack(losses).mean())
+    losses.clear()
     if runtime.rank != 0:
         return
     line: LogLine = {

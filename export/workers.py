@@ -1,25 +1,25 @@
-"""Starts the worker processes of a training run and keeps score while it runs."""
+"""Starts the worker processes of a training run, or joins those that torchrun has started."""
 
 from __future__ import annotations
 
-import json
-import sys
+import os
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import rich.progress
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from export.checkpoint import State, averaged, load, start
+from export.checkpoint import State, load, start
 from export.data import Pool
-from export.evaluate import BASELINES, network, score, validation_set
-from export.origin import origin
+from export.distill import as_teacher
+from export.origin import origin, read_network
+from export.progress import Progress, Reporter
 from export.recipe import Recipe
-from export.train import LogLine, Runtime, run
+from export.train import Runtime, check_tiles, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Job:
 
     ``images`` None trains without scores. ``resume`` continues ``folder/last.pt`` with its own recipe;
     only its budget is taken from ``recipe``. ``init`` and ``widen`` are weights to start from, see
-    ``export.origin``.
+    ``export.origin``; ``teacher`` those to learn from. ``device`` is "cpu", "cuda" or "auto".
+    ``stop_at_step`` ends the run early, to be resumed.
     """
 
     folder: Path
@@ -43,93 +44,124 @@ class Job:
     refresh_every_s: float = 60.0
     init: Path | None = None
     widen: Path | None = None
+    teacher: Path | None = None
+    device: str = "cpu"
+    channels_last: bool = False
+    stop_at_step: int | None = None
 
 
-def launch(job: Job) -> None:
-    """Run ``job`` to the end of its budget. Returns when every worker has ended."""
-    with tempfile.TemporaryDirectory(prefix="twinhdr-train-") as meeting:
-        if job.workers == 1:
-            work(0, job, meeting)
-        else:
-            spawn(work, args=(job, meeting), nprocs=job.workers, join=True)  # type: ignore[no-untyped-call]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one worker stands among all; ``meeting`` is how they find each other, None where it is alone."""
+
+    rank: int = 0
+    workers: int = 1
+    local_rank: int = 0
+    meeting: str | None = None
+    restarted: bool = False
 
 
-def work(rank: int, job: Job, meeting: str) -> None:
-    """One worker's life."""
+def torchrun_place(environment: Mapping[str, str]) -> Place | None:
+    """This process's place in the group that torchrun has started; None where it has not."""
+    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        return None
+    rank = int(environment["RANK"])
+    local_rank = int(environment.get("LOCAL_RANK", rank))
+    restarted = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return Place(rank, int(environment["WORLD_SIZE"]), local_rank, "env://", restarted)
+
+
+def launch(job: Job) -> State | None:
+    """Run ``job`` to the end of its budget and return its state, None where workers of its own ended with it.
+
+    Raises ValueError or FileNotFoundError, before any worker starts, where the job cannot be carried out.
+    """
+    check(job)
+    place = torchrun_place(os.environ)
+    if place is not None:
+        return work(job, place)
+    if job.workers == 1:
+        return work(job, Place())
+    with tempfile.TemporaryDirectory(prefix="twinhdr-train-") as folder:
+        arguments = (job, job.workers, f"file://{folder}/store")
+        spawn(_spawned, args=arguments, nprocs=job.workers, join=True)  # type: ignore[no-untyped-call]
+    return None
+
+
+def check(job: Job) -> None:
+    """Raise what the workers would: an error of theirs arrives as a traceback."""
+    if job.resume:
+        recipe = load(job.folder / "last.pt").recipe
+    else:
+        recipe = Recipe.from_dict(job.recipe)
+        origin(recipe.config, recipe.seed, job.init, job.widen)
+    if job.teacher is not None:
+        as_teacher(read_network(job.teacher), recipe)
+    elif recipe.teacher_weight:
+        raise ValueError("this run learns from a teacher: name its weights with --teacher")
+    shards = sorted(p.name for p in job.pool.glob("*.npz"))
+    if not shards:
+        raise FileNotFoundError(f"{job.pool}: no training shards yet; start `twinhdr-export render` first")
+    check_tiles(job.pool, shards, max(recipe.sizes))
+
+
+def _spawned(rank: int, job: Job, workers: int, meeting: str) -> None:
+    work(job, Place(rank, workers, rank, meeting))
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called ``name``: "cpu", "cuda" (this rank's GPU) or "auto" (a GPU where there is one)."""
+    if name not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"unknown device {name!r}; there are cpu, cuda, auto")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if local_rank >= count:
+        raise ValueError(f"--device {name}: worker {local_rank + 1} of this machine finds {count} GPUs")
+    return torch.device("cuda", local_rank)
+
+
+def work(job: Job, place: Place) -> State:
+    """One worker's life; returns the state it ends in."""
     torch.set_num_threads(job.threads)
-    if job.workers > 1:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=job.workers
-        )
+    device = choose_device(job.device, place.local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if place.meeting is not None:
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, place.meeting, rank=place.rank, world_size=place.workers)
+    try:
+        return _train(job, place, device)
+    finally:
+        if place.meeting is not None:
+            dist.destroy_process_group()
+
+
+def _train(job: Job, place: Place, device: torch.device) -> State:
     recipe = Recipe.from_dict(job.recipe)
     checkpoint = job.folder / "last.pt"
-    budget = {"steps": recipe.steps, "minutes": recipe.minutes}
-    if job.resume:
-        state = load(checkpoint, **budget)
+    if job.resume or (place.restarted and checkpoint.is_file()):
+        state = load(checkpoint, steps=recipe.steps, minutes=recipe.minutes)
     else:
         state = start(recipe, origin(recipe.config, recipe.seed, job.init, job.widen))
-    report = Reporter(job.folder, job.images) if rank == 0 and job.images is not None else None
-    with Progress(rank) as progress:
+    teacher = None
+    if job.teacher is not None:
+        teacher = as_teacher(read_network(job.teacher), state.recipe).to(device)
+    with Progress(place.rank) as progress:
         runtime = Runtime(
             job.folder,
-            rank,
-            job.workers,
+            place.rank,
+            place.workers,
             job.compiled,
+            device,
+            job.channels_last,
             refresh_every_s=job.refresh_every_s,
             report_every_s=job.report_every_s,
-            report=report,
             log=progress.log,
         )
-        run(state, Pool(job.pool), runtime)
-        if report is not None:
-            report(state)
-    if job.workers > 1:
-        dist.destroy_process_group()
-
-
-class Progress:
-    """A bar with loss and rate on a terminal, a JSON line per report elsewhere."""
-
-    def __init__(self, rank: int) -> None:
-        self.bar: rich.progress.Progress | None = None
-        if rank == 0 and sys.stdout.isatty():
-            self.bar = rich.progress.Progress(
-                "{task.description}", rich.progress.BarColumn(), rich.progress.TimeElapsedColumn()
-            )
-            self.task = self.bar.add_task("starting", total=1.0)
-
-    def __enter__(self) -> Progress:
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def log(self, state: State, line: LogLine) -> None:
-        """Show one line of the log."""
-        if self.bar is None:
-            print(json.dumps(line), flush=True)
-            return
-        speed = state.patches / max(state.trained_s, 1e-9)
-        text = f"step {state.step}, loss {line['loss']:.4f}, {speed:.1f} patches/s"
-        self.bar.update(self.task, completed=state.progress(), description=text)
-
-
-class Reporter:
-    """Scores the averaged weights on the validation set; one JSON line per report in ``scores.jsonl``."""
-
-    def __init__(self, folder: Path, images: Path) -> None:
-        self.path = folder / "scores.jsonl"
-        self.samples = validation_set(images)
-        scores = {name: asdict(score(m, self.samples)) for name, m in BASELINES.items()}
-        print(json.dumps({"baselines": scores}), flush=True)
-
-    def __call__(self, state: State) -> None:
-        result = score(network(averaged(state)), self.samples)
-        line = {"step": state.step, "patches": state.patches, "trained_s": round(state.trained_s)}
-        text = json.dumps({**line, **asdict(result)})
-        with open(self.path, "a") as file:
-            file.write(text + "\n")
-        print(text, flush=True)
+        if place.rank == 0:
+            runtime = replace(runtime, report=Reporter(job.folder, job.images))
+        run(state, Pool(job.pool), runtime, job.stop_at_step, teacher)
+        if runtime.report is not None:
+            runtime.report(state)
+    return state
