@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from export import dataset_command, train_command
+from export import ablation_command, dataset_command, evaluate_command, train_command
 from export.command import Images, PoolFolder
 from export.command import fail as _fail
 from export.command import need_folder as _need_folder
@@ -47,6 +47,9 @@ def render(
     images: Images,
     pool: PoolFolder = Path("runs/pool"),
     seed: Annotated[int, typer.Option(help="Another seed renders other brackets.")] = 2026,
+    tile: Annotated[
+        int, typer.Option(min=64, max=512, help="Side of a tile; 256 for the paper's patches.")
+    ] = 192,
 ) -> None:
     """Render training shards: brackets of moving worlds with their ground truth, 64 shards of 250 MB.
 
@@ -61,61 +64,17 @@ def render(
     try:
         with Progress() as progress:
             task = progress.add_task("shards", total=sum(DEFAULT_COUNTS.values()))
-            fill_pool(pool, images, seed, done=lambda _: progress.advance(task))
+            fill_pool(pool, images, seed, side=tile, done=lambda _: progress.advance(task))
     except FileNotFoundError as error:
         raise _fail(str(error)) from error
 
 
 app.command()(train_command.train)
+app.command()(ablation_command.ablation)
 app.command()(dataset_command.dataset)
 
 
-@app.command()
-def evaluate(
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of radiance images; the held-out ones are judged.")
-    ] = None,
-    scenes: Annotated[bool, typer.Option(help="Judge on the simulator's shipped scenes instead.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint (.pt) or weights (.safetensors).")] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG to write: reference, merge, EAFNet, truth.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON to write the scores to.")] = None,
-) -> None:
-    """Score a network beside the reference alone, a merge and the network's start, in PSNR-mu / PSNR-L.
-
-    On the held-out images of --images, or on the shipped scenes (--scenes); neither is ever trained on.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from export.evaluate import BASELINES, contact_sheet, network, score_each, shipped_set, validation_set
-
-    if scenes == (images is not None):
-        raise _fail("say what to judge on, one of the two: --images FOLDER or --scenes")
-    if images is not None:
-        _need_folder(images, "radiance images (--images)")
-    methods = dict(BASELINES)
-    try:
-        if weights is not None:
-            _need_torch()
-            methods["eafnet"] = network(_network(weights))
-        samples = shipped_set() if images is None else validation_set(images)
-    except (ValueError, FileNotFoundError) as error:
-        raise _fail(str(error)) from error
-    scores = {name: score_each(method, samples) for name, method in methods.items()}
-    table = Table("image", *methods, title="PSNR-mu / PSNR-L in dB")
-    for name in (*samples, "mean"):
-        table.add_row(name, *(f"{s[name].psnr_mu:.2f} / {s[name].psnr_linear:.2f}" for s in scores.values()))
-    Console().print(table)
-    if out is not None:
-        plain = {m: {n: [s.psnr_mu, s.psnr_linear] for n, s in by.items()} for m, by in scores.items()}
-        out.write_text(json.dumps(plain, indent=1) + "\n")
-    if picture is not None:
-        import cv2
-
-        shown = {k: v for k, v in methods.items() if k != "blend"}
-        cv2.imwrite(str(picture), contact_sheet(shown, samples.values())[:, :, ::-1])
+app.command()(evaluate_command.evaluate)
 
 
 @app.command()

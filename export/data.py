@@ -1,8 +1,8 @@
 """Training patches: a pool of rendered brackets on disk, and what a training step draws from it.
 
-One view of 576x384 is cut into six tiles of 192x192. The pool is filled by a process of its own while
-training reads it, so that a training step never waits for a render. Brackets are registered as on the device
-before they are cut: the network learns what the alignment leaves.
+One view is cut into six tiles, 576x384 into tiles of 192x192 unless asked otherwise. The pool is filled by a
+process of its own while training reads it, so that a training step never waits for a render. Brackets are
+registered as on the device before they are cut: the network learns what the alignment leaves.
 
 A shard is two files. ``NNNNN.npy``: (K, 12, S, S) float16, read through a memory map; channels low,
 reference, high (linear sensor values in [0, 1]) and truth (the network's domain: 1.0 saturates the low
@@ -27,7 +27,6 @@ from export.brackets import Sample, gamma_mean, random_world, registered, render
 from hw.simulator.radiance import load_radiance
 
 TILE = 192
-VIEW = (576, 384)
 MISSING = 0.04
 """Share of training patches without their low or high exposure."""
 
@@ -46,7 +45,11 @@ def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
 
 
 def render_shard(
-    images: Sequence[FloatImage], seed: tuple[int, ...], views: int, kind: Kind = "mixed"
+    images: Sequence[FloatImage],
+    seed: tuple[int, ...],
+    views: int,
+    kind: Kind = "mixed",
+    side: int = TILE,
 ) -> dict[str, NDArray[np.generic]]:
     """Two brackets each of ``views // 2`` random worlds, as the arrays of one shard."""
     rng = np.random.default_rng(seed)
@@ -57,10 +60,10 @@ def render_shard(
         radiance = images[int(rng.integers(len(images)))]
         if kind == "tinted":
             radiance = tinted(rng, radiance)
-        world = random_world(rng, radiance, VIEW, clean)
+        world = random_world(rng, radiance, (3 * side, 2 * side), clean)
         for aligner in aligners:
             sample = registered(render_view(rng, world, clean), aligner)
-            for tile in tiles(sample):
+            for tile in tiles(sample, side):
                 if float(tile[9:].astype(np.float32).std()) > 1e-4:  # an even wall teaches nothing
                     pixels.append(tile)
                     exposure.append(sample.exposure)
@@ -77,11 +80,13 @@ def fill_pool(
     seed: int,
     counts: Mapping[Kind, int] = DEFAULT_COUNTS,
     views: int = 48,
+    side: int = TILE,
     done: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Render into ``folder`` until there are ``counts`` shards of each kind, evenly mixed from the first on.
 
-    Shards already there are kept. ``done`` is told the index of each shard that is there.
+    Shards already there are kept. ``side`` is that of a tile, and of the largest patch that can be drawn.
+    ``done`` is told the index of each shard that is there.
     """
     cv2.setNumThreads(1)
     training, _ = split_images(images)
@@ -92,7 +97,7 @@ def fill_pool(
     for index, kind in enumerate(kinds):
         path = folder / f"{index:05d}.npz"
         if not path.exists():
-            arrays = render_shard(loaded, (seed, index), views, kind)
+            arrays = render_shard(loaded, (seed, index), views, kind, side)
             np.save(path.with_suffix(".npy"), arrays["pixels"])
             partial = path.with_suffix(".partial")
             with open(partial, "wb") as file:

@@ -39,7 +39,7 @@ class EafnetConfig:
             runs through ``blend_ramp``: where the reference clips, the network only has to undo ghosts
             instead of painting highlights from nothing.
         head_high: the full-resolution head also sees the high exposure (gamma domain, and how far its logit
-            is from the start's where it is not clipped): what is steady in it takes the noise off the reference.
+            is from the start's where it is not clipped): what is steady there takes noise off the reference.
             Only beside the blend skip. Off in weights from before it existed.
         cosine_attention: L2-normalised Q and K with a learned temperature (logits stay bounded); False is
             eq. 7 as printed.
