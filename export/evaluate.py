@@ -5,11 +5,10 @@ Every figure on everything, with pictures, is ``judging``'s work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.brackets import Sample
 from export.compare.merges import blend_only, radiance_merge, reference_only
@@ -17,7 +16,7 @@ from export.compare.network import network
 from export.compare.row import Method
 from export.compare.rows import quick_rows
 from export.judged import VALIDATION_SIZE, shipped_set, validation_set
-from export.metrics import mu_law, psnr_linear, psnr_mu
+from export.metrics import psnr_linear, psnr_mu
 
 __all__ = [
     "BASELINES",
@@ -25,7 +24,6 @@ __all__ = [
     "Method",
     "Score",
     "blend_only",
-    "contact_sheet",
     "network",
     "radiance_merge",
     "reference_only",
@@ -60,13 +58,3 @@ def score_each(method: Method, samples: Mapping[str, Sample]) -> dict[str, Score
 def score(method: Method, samples: Mapping[str, Sample]) -> Score:
     """Mean over ``samples``."""
     return score_each(method, samples)["mean"]
-
-
-def contact_sheet(methods: dict[str, Method], samples: Iterable[Sample]) -> NDArray[np.uint8]:
-    """One row per sample: each method's mu-law picture, then the truth. (H, W, 3) uint8 RGB."""
-    rows = []
-    for sample in samples:
-        pictures = [mu_law(np.clip(m(sample), 0, 1)) for m in methods.values()]
-        rows.append(np.hstack([*pictures, mu_law(sample.truth)]))
-    sheet: NDArray[np.uint8] = (np.vstack(rows) * 255 + 0.5).astype(np.uint8)
-    return sheet

@@ -7,7 +7,7 @@ from export.compare.merges import OnReference, aligned
 from export.compare.row import Row
 
 DISPLAY_NOTE = (
-    "Mertens makes a picture to look at, not radiance: its SSIM-mu is of that picture and the truth under "
+    "makes a picture to look at, not radiance: its SSIM-mu is of that picture and the truth under "
     "the mu-law, and says how much structure it keeps; PSNR and linear figures would say nothing."
 )
 
