@@ -18,7 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import onnx
 import torch
@@ -31,6 +31,8 @@ from export.eafnet.model import Eafnet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from export.eafnet.attention import Merging
 
 CONTRACT = "1"
 OPSET = 17
@@ -64,7 +66,8 @@ def pair_cache(net: Eafnet) -> dict[str, list[int | str]]:
             windows: list[int | str] = [frames, f"windows_{scale}", KEYS, width]
             cache[f"pair_keys_{scale}{side}"] = windows
             cache[f"pair_values_{scale}{side}"] = windows
-        cache[f"pair_guidance{side}"] = [frames, width, "rows", "columns"]
+        if cast("Merging", net.merge[0]).keeps_raw:
+            cache[f"pair_guidance{side}"] = [frames, width, "rows", "columns"]
     return cache
 
 
@@ -81,9 +84,7 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
     images = [torch.rand(1, 3, side, side) for _ in range(3)]
     example = (*images, torch.tensor([0.25, 1.0, 4.0]), torch.tensor([0.3, 0.5, 0.7]))
     wrapped = Contract(copy).eval()
-    with torch.inference_mode():
-        count = len(wrapped(*example)) - 1  # without guidance (an ablation) there is no last tensor
-    cache = dict(list(pair_cache(net).items())[:count])
+    cache = pair_cache(net)
     with tempfile.TemporaryDirectory(prefix="twinhdr-onnx-") as folder, warnings.catch_warnings():
         file = f"{folder}/eafnet.onnx"
         # The TorchScript exporter is the one that honours our symbolics; torch calls it legacy.
@@ -99,10 +100,19 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
             dynamo=False,
         )
         model = onnx.load(file)
+    _declare_inputs(model)
     _cut_points(model, cache)
     _describe(model, net, cache, card or {})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _declare_inputs(model: ModelProto) -> None:
+    """Give back the inputs that the exporter dropped: without G (an ablation) nothing reads ``mean``."""
+    there = {value.name for value in model.graph.input}
+    for name in ("exposure", "mean"):
+        if name not in there:
+            model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [3]))
 
 
 def _cut_points(model: ModelProto, cache: Mapping[str, list[int | str]]) -> None:

@@ -115,6 +115,11 @@ class Merging(nn.Module):
         self.compare_other = nn.Conv2d(c, hidden, 3, padding=1, bias=False)
         self.weigh = nn.Conv2d(hidden, c, 3, padding=1)
 
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether ``encode`` gives a ``guidance`` tensor."""
+        return self.ahdr or self.guide_raw is not None
+
     def encode(self, raw: list[Tensor], selected: list[Tensor]) -> PairFeatures:
         """``raw`` and exposure-``selected`` features of the pair, per scale (frames*N, C, H, W)."""
         if self.ahdr:
