@@ -40,8 +40,13 @@ class Reports:
     on_failure: Callable[[Rung, str], None] | None = None
 
 
-def develop_settings(config: Config, info: CameraInfo, transfer: Transfer = "linear") -> DevelopSettings:
-    """How the frames of one camera are developed."""
+def develop_settings(
+    config: Config, info: CameraInfo, transfer: Transfer = "linear", offline: bool = False
+) -> DevelopSettings:
+    """How the frames of one camera are developed; ``auto`` is fast live and fine ``offline``."""
+    quality = config.develop.demosaic
+    if quality == "auto":
+        quality = "fine" if offline else "fast"
     matrix = config.develop.colour_matrix
     return DevelopSettings(
         info.black_level,
@@ -49,10 +54,11 @@ def develop_settings(config: Config, info: CameraInfo, transfer: Transfer = "lin
         config.develop.white_balance,
         matrix if matrix else IDENTITY,
         transfer,
+        quality,
     )
 
 
-def aligner_of(config: Config, offline: bool) -> Aligner | None:
+def aligner_of(config: Config, offline: bool = False) -> Aligner | None:
     """What brings pairs onto reference frames: as configured; ``auto`` is fast live and fine ``offline``."""
     effort = config.fuse.alignment
     if effort == "auto":
@@ -67,25 +73,25 @@ def build_line(
     plan: LadderPlan,
     *,
     wait_ns: int | None,
-    aligner: Aligner | None,
     watch: Stopwatch,
     reports: Reports,
 ) -> FusionLine:
     """The fusion line.
 
-    ``aligner`` is None where the pair shall stay as the calibration puts it (``aligner_of``). ``wait_ns`` is
-    how long a frame waits for its pair; None, for recordings: until the pair is decided.
+    ``wait_ns`` is how long a frame waits for its pair; None, for recordings: until the pair is decided. A
+    recording has time, too, for the fine ways that ``auto`` stands for.
     """
+    offline = wait_ns is None
     preparer = Preparer(
-        develop_settings(config, source.cameras["reference"], source.transfer),
-        develop_settings(config, source.cameras["secondary"], source.transfer),
+        develop_settings(config, source.cameras["reference"], source.transfer, offline),
+        develop_settings(config, source.cameras["secondary"], source.transfer, offline),
         Rectifier(source.calibration),
         watch,
     )
     return FusionLine(
         Pairer(round(config.pair.max_age_ms * 1e6), wait_ns),
         preparer,
-        Fuser(engines, aligner),
+        Fuser(engines, aligner_of(config, offline)),
         plan,
         time.monotonic_ns,
         watch,

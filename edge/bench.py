@@ -114,7 +114,6 @@ def _run(config: Config, opened: OpenRig, items: list[Stamped], folder: Path) ->
         {},
         LadderPlan((Rung.MERGE, Rung.REFERENCE), {}, None),
         wait_ns=round(config.pair.wait_ms * 1e6),
-        aligner=None,
         watch=watch,
         reports=Reports(),
     )

@@ -125,6 +125,7 @@ class CalibrationConfig(Section):
 class DevelopConfig(Section):
     """From raw counts to linear Rec. 709 RGB."""
 
+    demosaic: Literal["auto", "fine", "fast"]
     white_balance: tuple[Gain, Gain, Gain]
     colour_matrix: tuple[MatrixRow, MatrixRow, MatrixRow] | None
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from edge.assembly import Reports, aligner_of, build_line
+from edge.assembly import Reports, build_line
 from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
 from edge.crew import Crew
@@ -146,7 +146,6 @@ class Daemon:
             parts.fusion.engines,
             parts.fusion.plan,
             wait_ns=round(parts.config.pair.wait_ms * 1e6),
-            aligner=aligner_of(parts.config, parts.opened.can_wait),
             watch=self._watch,
             reports=Reports(
                 partial(report.stage_drop, "pair", camera="secondary"),

@@ -13,14 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.demosaic import Quality, demosaic, demosaic_fine, is_mosaic
 from edge.frames import FloatImage, Image, PixelFormat
-
-_DEMOSAIC: dict[PixelFormat, int] = {
-    "bayer_rggb": cv2.COLOR_BayerRGGB2RGB_EA,
-    "bayer_bggr": cv2.COLOR_BayerBGGR2RGB_EA,
-    "bayer_grbg": cv2.COLOR_BayerGRBG2RGB_EA,
-    "bayer_gbrg": cv2.COLOR_BayerGBRG2RGB_EA,
-}
 
 Transfer: TypeAlias = Literal["linear", "gamma22", "srgb"]
 
@@ -35,6 +29,7 @@ class DevelopSettings:
     at 1.0 or above and is clipped there, so clipped areas stay white. ``colour_matrix`` maps white-balanced
     camera RGB to linear Rec. 709; its rows must sum to 1, or white would become coloured.
     ``transfer``: cameras count linearly, pictures from elsewhere may carry gamma 2.2 or the sRGB curve.
+    ``demosaic`` applies to linear mosaics; see ``edge.demosaic``.
     """
 
     black_level: int
@@ -42,6 +37,7 @@ class DevelopSettings:
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     colour_matrix: tuple[tuple[float, float, float], ...] = IDENTITY
     transfer: Transfer = "linear"
+    demosaic: Quality = "fast"
 
     def __post_init__(self) -> None:
         if not 0 <= self.black_level < self.white_level:
@@ -57,29 +53,28 @@ class DevelopSettings:
         return scaled
 
 
-def demosaic(image: Image, pixel_format: PixelFormat) -> Image:
-    """(H, W) mosaic or mono to (H, W, 3) RGB of the same dtype (uint8 or uint16).
-
-    Edge-aware: OpenCV's gradient-directed green costs no more than its bilinear kernel and measured 0.2 to
-    0.8 dB better in PSNR-mu on four real HDR images.
-    """
-    if pixel_format == "rgb":
-        return image
-    if pixel_format == "mono":
-        rgb: Image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    else:
-        rgb = cv2.cvtColor(image, _DEMOSAIC[pixel_format])
-    return rgb
-
-
 def develop(image: Image, pixel_format: PixelFormat, settings: DevelopSettings) -> FloatImage:
     """Raw counts, (H, W) or (H, W, 3) uint8/uint16, to linear RGB (H, W, 3) float32 in [0, 1]."""
+    if settings.demosaic == "fine" and settings.transfer == "linear" and is_mosaic(pixel_format):
+        return _developed_finely(image, pixel_format, settings)
     rgb = demosaic(image, pixel_format)
     if settings.white_balance == (1.0, 1.0, 1.0) and settings.colour_matrix == IDENTITY:
         # One scale for all channels: a third of the cost of the matrix.
         linear = _decoded(rgb, settings)
     else:
         linear = cv2.transform(_decoded(rgb, settings), settings.matrix())
+    np.clip(linear, 0.0, 1.0, out=linear)
+    return linear
+
+
+def _developed_finely(image: Image, pixel_format: PixelFormat, settings: DevelopSettings) -> FloatImage:
+    """White balance comes first here: colours differ least where they are balanced."""
+    red, green, blue = (float(g) / min(settings.white_balance) for g in settings.white_balance)
+    linear = demosaic_fine(
+        image, pixel_format, settings.black_level, settings.white_level, (red, green, blue)
+    )
+    if settings.colour_matrix != IDENTITY:
+        linear = cv2.transform(linear, np.asarray(settings.colour_matrix, np.float64))
     np.clip(linear, 0.0, 1.0, out=linear)
     return linear
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.assembly import Reports, Source, aligner_of, build_line
+from edge.assembly import Reports, Source, build_line
 from edge.config_schema import Config
 from edge.engines import Engine, open_engine
 from edge.frames import CameraName, Rung
@@ -57,7 +57,6 @@ def offline_line(
         {Rung.MODEL: engine},
         LadderPlan((Rung.MODEL, Rung.REFERENCE), {}, None),
         wait_ns=None,
-        aligner=aligner_of(config, offline=True),
         watch=untimed(),
         reports=Reports(on_drop),
     )

@@ -48,7 +48,7 @@ def run_daemon(config: Config, duration_s: float | None, session_dir: Path | Non
             height=info.height,
             period_ns=info.frame_period_us * 1e3,
             can_wait=opened.can_wait,
-            aligner=aligner_of(config, opened.can_wait),
+            aligner=aligner_of(config),
         )
         folder = session_dir or config.store.root / session_name(_utc_now())
         session = SessionWriter.create(folder, session_header(config, opened, folder.name))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.align import Aligner
+from edge.demosaic import Quality
 from edge.develop import DevelopSettings, develop
 from edge.frames import Exposure, FloatImage
 from hw.simulator.motion import Motion
@@ -28,6 +29,9 @@ GAMMA = 2.2
 
 PHOTOGRAPHS = 0.4
 """Share of training brackets that are photographs; the others are raw mosaics."""
+
+FAST_DEMOSAIC = 0.3
+"""Share of the mosaics that are developed as the device does it live."""
 
 VALIDATION = (
     "blender_courtyard",
@@ -98,14 +102,18 @@ def make_sample(
     triple: Triple,
     mismatch: FloatImage | None = None,
     misreport: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    demosaic: Quality = "fine",
 ) -> Sample:
     """Develop a rendered triple; ``mismatch`` (3,) multiplies the secondary camera's channels.
 
-    ``misreport``: reported over true light of low, reference, high.
+    ``misreport``: reported over true light of low, reference, high. ``demosaic`` is fine for recordings and
+    fast live.
     """
     balance = np.asarray(triple.sensor.response, np.float64)
     gains = tuple(float(g) for g in 1.0 / balance / (1.0 / balance).min())
-    settings = DevelopSettings(triple.sensor.black, triple.sensor.white, (gains[0], gains[1], gains[2]))
+    settings = DevelopSettings(
+        triple.sensor.black, triple.sensor.white, (gains[0], gains[1], gains[2]), demosaic=demosaic
+    )
 
     def linear(raw: Raw) -> FloatImage:
         return develop(raw, triple.sensor.pixel_format, settings)
@@ -219,7 +227,8 @@ def render_view(rng: np.random.Generator, world: World, clean: bool = False) -> 
     sensor = Sensor() if clean else random_sensor(rng)
     seed = int(rng.integers(2**31))
     triple = render_triple(world, sensor, *moment, exposures, seed, baseline_m, residual)
-    return make_sample(triple, mismatch, misreport)
+    quality: Quality = "fast" if rng.random() < FAST_DEMOSAIC else "fine"
+    return make_sample(triple, mismatch, misreport, quality)
 
 
 def photograph(

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.develop import IDENTITY, DevelopSettings, demosaic, develop
+from edge.demosaic import demosaic
+from edge.develop import IDENTITY, DevelopSettings, develop
 from edge.frames import Image, PixelFormat
 from hw.simulator.sensor import Sensor, expose
 
