@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from export import ablation_command, dataset_command, evaluate_command, train_command
+from export import (
+    ablation_command,
+    dataset_command,
+    evaluate_command,
+    flicker_command,
+    robustness_command,
+    train_command,
+)
 from export.command import Images, PoolFolder
 from export.command import fail as _fail
 from export.command import need_folder as _need_folder
@@ -75,6 +82,8 @@ app.command()(dataset_command.dataset)
 
 
 app.command()(evaluate_command.evaluate)
+app.command()(flicker_command.flicker)
+app.command()(robustness_command.robustness)
 
 
 @app.command()

@@ -69,7 +69,7 @@ def evaluate(
         measures = _measures(out is not None, vdp)
         total, simulated, cases = _cases(images, triples, session, every, frames)
         show = _Shown(out, rows) if out is not None and pictures else None
-        with _progress(console) as progress:
+        with progress_bar(console) as progress:
             task = progress.add_task("judging", total=total)
 
             def seen(case: Case, answers: Mapping[str, FloatImage]) -> None:
@@ -93,21 +93,24 @@ def chosen_rows(weights: Path | None, onnx: Iterable[Path], full: bool) -> list[
     """The rows asked for. Raises ValueError, OSError, EngineError."""
     on_reference = OnReference()
     rows = comparison_rows(on_reference) if full else quick_rows()
+    rows += network_rows(weights, onnx, on_reference)
+    names = [row.name for row in rows]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two rows are called {', '.join(sorted(twice))}: give the ONNX file another name")
+    return rows
+
+
+def network_rows(weights: Path | None, onnx: Iterable[Path], on_reference: OnReference) -> list[Row]:
+    """``eafnet`` where there are weights, and each ONNX file under its name."""
+    rows = []
     if weights is not None:
         need_torch()
         from export.compare.network import network
         from export.origin import read_network
 
         rows.append(Row("eafnet", network(read_network(weights), on_reference)))
-    for path in onnx:
-        row = onnx_row(path, on_reference)
-        taken = {other.name for other in rows}
-        if row.name in taken:
-            row = Row(f"{row.name} ({path.parent.name or path})", row.method, row.kind, row.note)
-        if row.name in taken:
-            raise ValueError(f"{path}: a row {row.name} is there already; give files of different names")
-        rows.append(row)
-    return rows
+    return rows + [onnx_row(path, on_reference) for path in onnx]
 
 
 def _measures(full: bool, vdp: bool) -> dict[str, Measure]:
@@ -154,7 +157,8 @@ def _print(console: Console, report: Report, simulated: bool) -> None:
         console.print(note, markup=False, highlight=False)
 
 
-def _progress(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
+    """A bar that is gone when the work is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True)
 
