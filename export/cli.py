@@ -16,6 +16,7 @@ from export import (
     dataset_command,
     evaluate_command,
     flicker_command,
+    pack_command,
     robustness_command,
     train_command,
 )
@@ -76,6 +77,7 @@ def render(
         raise _fail(str(error)) from error
 
 
+app.command()(pack_command.pack)
 app.command()(train_command.train)
 app.command()(ablation_command.ablation)
 app.command()(dataset_command.dataset)

@@ -12,7 +12,7 @@ import rich.progress
 from export.checkpoint import State, averaged
 from export.evaluate import BASELINES, network, score, validation_set
 from export.plot import can_draw, draw
-from export.train import LogLine
+from export.run_log import LogLine
 
 
 class Progress:

@@ -7,7 +7,6 @@ waits for the slower core.
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from export.data import Pool
 from export.distill import objective
 from export.eafnet.model import Eafnet
 from export.recipe import patch_plan
+from export.run_log import LogLine, append
 from export.step import Batch, Draw, train_step
 
 
@@ -41,7 +41,6 @@ def drawn(state: State, pool: Pool, runtime: Runtime) -> Draw:
     return draw
 
 
-LogLine = dict[str, int | float]
 CPU = torch.device("cpu")
 
 
@@ -161,13 +160,6 @@ def _log(state: State, runtime: Runtime, losses: list[Tensor], rate: float) -> N
         "loss": round(loss, 5),
         "shards": len(state.shards),
     }
-    runtime.folder.mkdir(parents=True, exist_ok=True)
-    path = runtime.folder / "log.csv"
-    fresh = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(line))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(line)
+    append(runtime.folder, line)
     if runtime.log is not None:
         runtime.log(state, line)
