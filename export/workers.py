@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +23,10 @@ from export.origin import origin, read_network
 from export.progress import Progress, Reporter
 from export.recipe import Recipe
 from export.train import Runtime, check_tiles, run
+
+
+PR_SET_PDEATHSIG = 1
+"""From Linux' sys/prctl.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,21 @@ def check(job: Job) -> None:
 
 
 def _spawned(rank: int, job: Job, workers: int, meeting: str) -> None:
+    die_with_parent()
     work(job, Place(rank, workers, rank, meeting))
+
+
+def die_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went (Linux; elsewhere nothing).
+
+    A worker that outlives a killed run goes on writing its checkpoint over that of the run resumed from it.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # gone before it was asked for
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

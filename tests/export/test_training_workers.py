@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
@@ -116,3 +117,31 @@ def test_a_resumed_run_keeps_its_shards_and_takes_in_new_ones(pool: Path, tmp_pa
     resumed = launch(replace(job, resume=True))
     assert resumed is not None
     assert resumed.shards == ["00000.npz", "00001.npz"]
+
+
+ORPHAN = """
+import os, signal
+from export.workers import die_with_parent
+
+reading, writing = os.pipe()
+if os.fork() == 0:
+    die_with_parent()
+    os.write(writing, b"%d" % os.getpid())
+    signal.pause()
+print(os.read(reading, 20).decode(), flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_workers_do_not_outlive_a_killed_run() -> None:
+    """They would go on writing their checkpoint over that of the run resumed from it."""
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        worker.wait(timeout=20)
+    assert not worker.is_running()
