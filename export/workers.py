@@ -24,7 +24,6 @@ from export.progress import Progress, Reporter
 from export.recipe import Recipe
 from export.train import Runtime, check_tiles, run
 
-
 PR_SET_PDEATHSIG = 1
 """From Linux' sys/prctl.h."""
 
