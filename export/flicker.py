@@ -47,17 +47,13 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Flicker:
-    """What came of one scene and setup: figures and curves by method; the truth is one of them.
-
-    ``picture`` is the middle frame of the last method, (H, W, 3) in [0, 1].
-    """
+    """What came of one scene and setup: figures and curves by method; the truth is one of them."""
 
     scene: str
     setup: str
     times_s: tuple[float, ...]
     figures: dict[str, Figures]
     curves: dict[str, tuple[float, ...]]
-    picture: FloatImage
 
     def bars(self, method: str) -> tuple[bool, bool]:
         """Whether ``method`` keeps LSD and step within their bars."""
@@ -71,23 +67,17 @@ def watch(
     rows: Sequence[Row],
     seen: Callable[[], None] = lambda: None,
 ) -> Flicker:
-    """Film ``shoot`` with ``setup``, fuse it with each row. ``seen`` is called once a frame."""
+    """Film ``shoot`` (two frames at least) with ``setup``, fuse it with each row; ``seen`` once a frame."""
     watched = {row.name: Watched() for row in rows}
     truth = Steadiness()
-    times, groups, middle = [], [], None
-    for number, moment in enumerate(SETUPS[setup](shoot)):
-        answer = moment.truth
+    times, groups = [], []
+    for moment in SETUPS[setup](shoot):
         for row in rows:
-            answer = _fused(row, moment)
-            watched[row.name].add(answer, moment.truth)
+            watched[row.name].add(_fused(row, moment), moment.truth)
         truth.add(moment.truth)
         times.append(moment.t_s)
         groups.append(moment.group)
-        if number == shoot.frames // 2:
-            middle = answer
         seen()
-    if middle is None:
-        raise ValueError("a sequence needs at least two frames to flicker; ask for more of them")
     changes = [a != b for a, b in pairwise(groups)]
     figures: dict[str, Figures] = {"truth": truth.figures(None)}
     curves = {"truth": tuple(truth.curve)}
@@ -100,7 +90,7 @@ def watch(
             "step_at_change": _step_at(changes, steady.curve, truth.curve),
         }
         curves[name] = tuple(steady.curve)
-    return Flicker(shoot.scene, setup, tuple(times), figures, curves, middle)
+    return Flicker(shoot.scene, setup, tuple(times), figures, curves)
 
 
 def _fused(row: Row, moment: Moment) -> FloatImage:

@@ -39,6 +39,8 @@ COLUMNS = (
     "step_at_change",
     "t_ssim",
 )
+SHOWN = ("psnr_mu", "psnr_linear", "lsd_beyond", "step_beyond", "step_at_change", "t_ssim")
+"""What fits a terminal."""
 HEADS = {**TITLES, "step_at_change": "step at a change"}
 
 
@@ -152,8 +154,8 @@ def _cells(result: Flicker) -> list[list[str]]:
 
 def _table(result: Flicker) -> Table:
     table = Table("method", title=f"{Path(result.scene).stem}, {result.setup}")
-    for column in COLUMNS:
+    for column in SHOWN:
         table.add_column(HEADS[column], justify="right")
-    for cells in _cells(result):
-        table.add_row(*cells[1:])
+    for name, figures in result.figures.items():
+        table.add_row(name, *(figure(column, figures.get(column)) for column in SHOWN))
     return table
