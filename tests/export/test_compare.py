@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from brackets_known import moved, still
 
 from export.compare.classic import debevec, mertens, robertson
 from export.compare.merges import OnReference, aligned, masked_merge, radiance_merge, reference_only
 from export.compare.row import Method
 from export.compare.rows import comparison_rows
 from export.metrics import psnr_mu
-from brackets_known import moved, still
 
 
 @pytest.mark.parametrize(("method", "at_least"), [(debevec, 33.0), (robertson, 30.0), (radiance_merge, 60.0)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from brackets_known import still
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engines import EngineError
@@ -14,7 +15,6 @@ from edge.quality import mu_law
 from export.compare.merges import OnReference, aligned
 from export.compare.onnx_file import onnx_row
 from tests.edge.tiny_model import write_tiny_model
-from brackets_known import still
 
 THREE = "inputs: {x1: low, x2: reference, x3: high}\nchannels: [ldr, hdr]\n"
 
