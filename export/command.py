@@ -18,6 +18,15 @@ def fail(text: str) -> typer.Exit:
     return typer.Exit(1)
 
 
+def out_folder(out: Path | None) -> None:
+    """Make the folder for results before the work; end the command where that cannot be."""
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise fail(f"{out}: cannot be made a folder: {error.strerror}; name another with --out") from error
+
+
 def need_torch() -> None:
     """End the command where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:

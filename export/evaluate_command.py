@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
 from edge.imageio import write_png
-from export.command import fail, need_folder, need_torch
+from export.command import fail, need_folder, need_torch, out_folder
 from export.compare.merges import OnReference
 from export.compare.onnx_file import onnx_row
 from export.compare.row import Row
@@ -63,6 +63,7 @@ def evaluate(
         )
     if images is not None:
         need_folder(images, "radiance images (--images)")
+    out_folder(out)
     console = Console()
     try:
         rows = chosen_rows(weights, onnx or [], full=out is not None)
@@ -81,7 +82,6 @@ def evaluate(
         title = f"Evaluation on {_what(images, triples, session)}"
         _print(console, report, simulated)
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
             about = {"judged_on": _what(images, triples, session), "files": _files(weights, onnx or [])}
             write_report(out, report, title, about)
             console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)

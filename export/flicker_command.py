@@ -16,7 +16,7 @@ from edge.errors import TwinhdrError
 from edge.imageio import write_png
 from edge.panel import stacked
 from edge.sdr import Rgb8
-from export.command import fail
+from export.command import fail, out_folder
 from export.compare import merges
 from export.compare.merges import OnReference
 from export.compare.row import Row
@@ -59,13 +59,12 @@ def flicker(
     Each setup's truth is what its own frames would show without noise and clipping, so that the motion of the
     scene itself is not counted.
     """
+    out_folder(out)
     console = Console()
     height = round(width * 9 / 16 / 2) * 2
     results: list[Flicker] = []
     try:
         rows = flicker_rows(weights, onnx or [])
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
         with progress_bar(console) as progress:
             for name in scene or list(SCENES):
                 shoot = Shoot(name, width // 2 * 2, height, frames)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.errors import TwinhdrError
-from export.command import fail, need_folder, need_torch
+from export.command import fail, need_folder, need_torch, out_folder
 from export.evaluate_command import progress_bar
 from export.evaluate_report import markdown_table, write_text
 from export.judged import shipped_set, validation_set
@@ -44,6 +44,7 @@ def robustness(
     if images is not None:
         need_folder(images, "radiance images (--images)")
     need_torch()
+    out_folder(out)
     console = Console()
     try:
         from export.compare.network import forward
@@ -58,7 +59,6 @@ def robustness(
             outcomes = try_faults(forward(net), samples, seen=lambda: progress.advance(task))
         console.print(_table(outcomes))
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
             whole = {
                 "weights": weights.name,
                 "pictures": list(samples),

@@ -101,6 +101,14 @@ def test_a_session_without_masters_says_so(recording: Path, tmp_path: Path) -> N
     assert "masters.enabled" in text
 
 
+def test_a_result_folder_that_is_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    """Not after an hour of judging."""
+    (tmp_path / "scores.json").write_text("{}")
+    code, text = evaluate("--scenes", "--out", tmp_path / "scores.json")
+    assert code == 1
+    assert "name another with --out" in text.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
