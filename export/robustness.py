@@ -61,8 +61,8 @@ def faults() -> list[Fault]:
 class Outcome:
     """Means in dB. ``cost_mu``, ``cost_linear``: less than with nothing wrong.
 
-    ``worst_mu``: the smallest gain over the reference alone on any one picture, PSNR-mu; ``within`` None
-    where there is no bar.
+    ``worst_mu``: the smallest gain over the reference alone on any one picture, PSNR-mu, and which that is;
+    ``within`` None where there is no bar.
     """
 
     fault: str
@@ -71,6 +71,7 @@ class Outcome:
     cost_mu: float
     cost_linear: float
     worst_mu: float
+    worst_picture: str
     bar_db: float | None
     within: bool | None
 
@@ -92,7 +93,8 @@ def try_faults(
         answers = [(with_fault(forward, sample, fault, aligner), sample.truth) for sample in samples.values()]
         mu = np.array([psnr_mu(answer, truth) for answer, truth in answers])
         linear = float(np.mean([psnr_linear(answer, truth) for answer, truth in answers]))
-        outcomes.append(_outcome(fault, mu, linear, alone, outcomes[0] if outcomes else None))
+        gains = dict(zip(samples, (float(gain) for gain in mu - alone), strict=True))
+        outcomes.append(_outcome(fault, float(mu.mean()), linear, gains, outcomes[0] if outcomes else None))
         seen()
     return outcomes
 
@@ -136,12 +138,14 @@ def _shifted(image: FloatImage, by_px: tuple[float, float]) -> FloatImage:
 
 
 def _outcome(
-    fault: Fault, mu: np.ndarray, linear: float, alone: np.ndarray, right: Outcome | None
+    fault: Fault, mean: float, linear: float, gains: Mapping[str, float], right: Outcome | None
 ) -> Outcome:
-    mean, worst = float(mu.mean()), float((mu - alone).min())
+    """``gains`` over the reference alone by picture; ``right`` with nothing wrong, None if that is it."""
+    picture = min(gains, key=lambda name: gains[name])
+    worst = gains[picture]
     cost_mu = 0.0 if right is None else right.psnr_mu - mean
     cost_linear = 0.0 if right is None else right.psnr_linear - linear
     within = None
     if fault.bar_db is not None:
         within = worst >= -fault.bar_db if fault.lost else cost_mu < fault.bar_db
-    return Outcome(fault.name, mean, linear, cost_mu, cost_linear, worst, fault.bar_db, within)
+    return Outcome(fault.name, mean, linear, cost_mu, cost_linear, worst, picture, fault.bar_db, within)

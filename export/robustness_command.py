@@ -72,7 +72,8 @@ def robustness(
 
 def to_markdown(outcomes: Iterable[Outcome]) -> str:
     """One table."""
-    lines = ["# Robustness", "", *markdown_table(HEAD, [_cells(outcome) for outcome in outcomes])]
+    head = [*HEAD, "which picture"]
+    lines = ["# Robustness", "", *markdown_table(head, [[*_cells(o), o.worst_picture] for o in outcomes])]
     return "\n".join(lines) + "\n"
 
 

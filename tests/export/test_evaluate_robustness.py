@@ -82,6 +82,7 @@ def test_a_missing_exposure_is_judged_on_the_worst_picture() -> None:
 
     outcomes = by_fault(try_faults(fuse, {"good": good, "spoiled": spoiled}, NoAligner()))
     assert outcomes["low missing"].worst_mu < -0.2
+    assert outcomes["low missing"].worst_picture == "spoiled"
     assert outcomes["low missing"].within is False
     only_good = by_fault(try_faults(fuse, {"good": good}, NoAligner()))
     assert only_good["high missing"].within is True
