@@ -66,9 +66,9 @@ def dual_camera(shoot: Shoot) -> Iterator[Moment]:
     cycle = CameraSpec(2e6 / FPS, (shoot.low, shoot.high))
     secondary = Film(world, cycle, "secondary", unit, shoot.seed, View(BASELINE_M))
     pairs = [
-        Pair(secondary.stamped(seq), secondary.stamped(seq + 1)) for seq in range(0, shoot.frames // 2 + 4, 2)
+        Pair(secondary.stamped(seq), secondary.stamped(seq + 1)) for seq in range(0, shoot.frames // 2 + 5, 2)
     ]
-    for seq in range(shoot.frames):
+    for seq in _filmed(shoot):
         t_ns = reference.stamped(seq).t_ns
         pair = nearest_pair(t_ns, pairs)
         assert pair is not None
@@ -82,14 +82,14 @@ def dual_camera(shoot: Shoot) -> Iterator[Moment]:
 def alternating_camera(shoot: Shoot, exposures: int = 3) -> Iterator[Moment]:
     """One camera at 30 frames per second that cycles low, medium, high, or with two exposures low, high.
 
-    Each frame is fused with the frame before and the frame after it; the first and last frame have one.
+    Each frame is fused with the frame before and the frame after it.
     """
     world = scene_world(shoot.scene, shoot.width, shoot.height, shoot.seed)
     cycle = (shoot.low, shoot.reference, shoot.high) if exposures == 3 else (shoot.low, shoot.high)
     film = Film(world, CameraSpec(1e6 / FPS, cycle), "reference", shoot.reference.light, shoot.seed)
-    for seq in range(shoot.frames):
+    for seq in _filmed(shoot):
         own = film.exposure(seq).light
-        around = [near for near in (seq - 1, seq + 1) if 0 <= near < shoot.frames]
+        around = (seq - 1, seq + 1)
         darker = [near for near in around if film.exposure(near).light < own]
         brighter = [near for near in around if film.exposure(near).light > own]
         image = film.linear(seq)
@@ -99,6 +99,11 @@ def alternating_camera(shoot: Shoot, exposures: int = 3) -> Iterator[Moment]:
         yield _moment(
             shoot, film.stamped(seq).t_ns, (low, image, high), lights, film.truth(seq), (seq % len(cycle),)
         )
+
+
+def _filmed(shoot: Shoot) -> range:
+    """From the second frame on: every frame that is judged has a neighbour on either side."""
+    return range(1, shoot.frames + 1)
 
 
 def _other(

@@ -32,7 +32,7 @@ def test_our_setup_groups_as_the_device_does() -> None:
     film = list(dual_camera(Shoot(width=96, height=64, frames=16)))
     groups = [m.group for m in film]
     assert all(high == low + 1 and low % 2 == 0 for low, high in groups)
-    assert len(set(groups)) == 4
+    assert max(groups.count(group) for group in groups) == 4
     assert groups == sorted(groups)
     for moment in film:
         np.testing.assert_allclose(moment.sample.exposure, (0.25, 1.0, 4.0))
@@ -42,13 +42,13 @@ def test_our_setup_groups_as_the_device_does() -> None:
 def test_the_alternating_camera_fuses_with_its_neighbours() -> None:
     """Each frame is the reference in turn; what no neighbour has is made from the frame itself."""
     film = list(alternating_camera(Shoot(width=96, height=64, frames=7)))
-    np.testing.assert_allclose(film[3].sample.exposure, (0.25, 1.0, 16.0))
-    np.testing.assert_allclose(film[4].sample.exposure, (0.25, 1.0, 4.0))
-    np.testing.assert_allclose(film[5].sample.exposure, (1 / 16, 1.0, 4.0))
-    assert [m.to_low for m in film[3:6]] == pytest.approx([4.0, 1.0, 1.0])
+    np.testing.assert_allclose(film[2].sample.exposure, (0.25, 1.0, 16.0))
+    np.testing.assert_allclose(film[3].sample.exposure, (0.25, 1.0, 4.0))
+    np.testing.assert_allclose(film[4].sample.exposure, (1 / 16, 1.0, 4.0))
+    assert [m.to_low for m in film[2:5]] == pytest.approx([4.0, 1.0, 1.0])
     two = list(alternating_camera(Shoot(width=96, height=64, frames=4), exposures=2))
-    np.testing.assert_allclose(two[1].sample.exposure, (1 / 16, 1.0, 4.0))
-    np.testing.assert_allclose(two[2].sample.exposure, (0.25, 1.0, 16.0))
+    np.testing.assert_allclose(two[0].sample.exposure, (1 / 16, 1.0, 4.0))
+    np.testing.assert_allclose(two[1].sample.exposure, (0.25, 1.0, 16.0))
 
 
 @pytest.mark.parametrize("setup", list(SETUPS))
