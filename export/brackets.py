@@ -207,11 +207,12 @@ def _age(rng: np.random.Generator) -> float:
     return 0.0 if rng.random() < 0.15 else float(rng.uniform(-0.1, 0.1))
 
 
-def render_view(rng: np.random.Generator, world: World, clean: bool = False) -> Sample:
+def render_view(rng: np.random.Generator, world: World, clean: bool = False, plain: bool = False) -> Sample:
     """Film one bracket of ``world`` with random cameras at a random time; not yet ``registered``.
 
     ``clean`` is a good camera in good light. Trained on noisy brackets alone, the network takes what is
-    really dark for the noise of something black.
+    really dark for the noise of something black. ``plain`` is a photograph with next to no noise: there the
+    aligned pair is nearly right, and a network that has not seen it meddles with it.
     """
     shift = float(np.exp(rng.uniform(np.log(0.05), np.log(3.0))))
     baseline_m = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.02, 0.1))
@@ -221,9 +222,9 @@ def render_view(rng: np.random.Generator, world: World, clean: bool = False) -> 
     mismatch = np.exp(rng.normal(0, 0.015) + rng.normal(0, 0.008, 3)).astype(np.float32)
     low, high = np.exp(rng.normal(0, 0.05, 2)) if rng.random() < 0.3 else (1.0, 1.0)
     misreport = (float(low), 1.0, float(high))
-    if rng.random() < PHOTOGRAPHS:
+    if plain or rng.random() < PHOTOGRAPHS:
         filmed = film_triple(world, *moment, exposures, baseline_m, residual)
-        return photograph(rng, filmed, exposures, mismatch, misreport)
+        return photograph(rng, filmed, exposures, mismatch, misreport, plain)
     sensor = Sensor() if clean else random_sensor(rng)
     seed = int(rng.integers(2**31))
     triple = render_triple(world, sensor, *moment, exposures, seed, baseline_m, residual)
@@ -237,12 +238,13 @@ def photograph(
     exposures: tuple[Exposure, Exposure, Exposure],
     mismatch: FloatImage,
     misreport: tuple[float, float, float],
+    plain: bool = False,
 ) -> Sample:
     """Brackets as converters and datasets give them: all colours at each pixel, gamma-coded in 8 or 16 bits.
 
-    Noise is what a large sensor or a reduced picture has left, often none.
+    Noise is what a large sensor or a reduced picture has left; where ``plain``, of a tenth to none of that.
     """
-    full_well = float(np.exp(rng.uniform(np.log(2e4), np.log(1e6))))
+    full_well = float(np.exp(rng.uniform(np.log(2e4), np.log(1e6)))) * (100.0 if plain else 1.0)
     read = 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 4)) / full_well
     white = 255.0 if rng.random() < 0.4 else 65535.0
     unit = exposures[1].light

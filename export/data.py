@@ -30,8 +30,9 @@ TILE = 192
 MISSING = 0.04
 """Share of training patches without their low or high exposure."""
 
-Kind: TypeAlias = Literal["mixed", "clean", "tinted"]
-"""Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light."""
+Kind: TypeAlias = Literal["mixed", "clean", "tinted", "plain"]
+"""Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light; photographs with
+next to no noise."""
 
 
 def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
@@ -53,7 +54,7 @@ def render_shard(
 ) -> dict[str, NDArray[np.generic]]:
     """Two brackets each of ``views // 2`` random worlds, as the arrays of one shard."""
     rng = np.random.default_rng(seed)
-    clean = kind != "mixed"
+    clean = kind in ("clean", "tinted")
     aligners = Aligner("fine"), Aligner("fine" if rng.random() < 0.5 else "fast")
     pixels, exposure, mean = [], [], []
     for _ in range(views // 2):
@@ -62,7 +63,7 @@ def render_shard(
             radiance = tinted(rng, radiance)
         world = random_world(rng, radiance, (3 * side, 2 * side), clean)
         for aligner in aligners:
-            sample = registered(render_view(rng, world, clean), aligner)
+            sample = registered(render_view(rng, world, clean, kind == "plain"), aligner)
             for tile in tiles(sample, side):
                 if float(tile[9:].astype(np.float32).std()) > 1e-4:  # an even wall teaches nothing
                     pixels.append(tile)
@@ -71,7 +72,7 @@ def render_shard(
     return {"pixels": np.stack(pixels), "exposure": np.stack(exposure), "mean": np.stack(mean)}
 
 
-DEFAULT_COUNTS: dict[Kind, int] = {"mixed": 36, "clean": 16, "tinted": 12}
+DEFAULT_COUNTS: dict[Kind, int] = {"mixed": 36, "plain": 16, "clean": 16, "tinted": 12}
 
 
 def fill_pool(

@@ -9,6 +9,9 @@ from edge.frames import FloatImage
 from edge.merge import Merger
 from export.brackets import GAMMA, Sample, registered
 from export.compare.row import Method
+from export.eafnet.config import EafnetConfig
+
+RAMP = EafnetConfig().blend_ramp
 
 
 class OnReference:
@@ -71,7 +74,7 @@ def masked_merge(sample: Sample) -> FloatImage:
     return scaled
 
 
-def blend_only(sample: Sample, ramp: tuple[float, float] = (0.93, 0.99)) -> FloatImage:
+def blend_only(sample: Sample, ramp: tuple[float, float] = RAMP) -> FloatImage:
     """The network's start (``eafnet.model.blend``): the low exposure in the channels that clip."""
     reference = reference_only(sample)
     x = np.clip((np.power(sample.reference, np.float32(1 / GAMMA)) - ramp[0]) / (ramp[1] - ramp[0]), 0.0, 1.0)

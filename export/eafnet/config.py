@@ -69,7 +69,7 @@ class EafnetConfig:
     shared_pair: bool = False
     second_scale: Literal["space_to_depth", "stride"] = "space_to_depth"
     skip: Skip = "reference"
-    blend_ramp: tuple[float, float] = (0.93, 0.99)
+    blend_ramp: tuple[float, float] = (0.88, 0.97)
     head_high: bool = False
     cosine_attention: bool = True
     guidance: Literal["concat", "add", "none"] = "concat"
