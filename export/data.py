@@ -31,8 +31,8 @@ MISSING = 0.04
 """Share of training patches without their low or high exposure."""
 
 Kind: TypeAlias = Literal["mixed", "clean", "tinted", "plain"]
-"""Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light; photographs with
-next to no noise."""
+"""Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light; photographs
+with next to no noise."""
 
 
 def tiles(sample: Sample, size: int = TILE) -> Iterator[NDArray[np.float16]]:
