@@ -27,6 +27,7 @@ HW_MAY_USE = {"edge.config_schema", "edge.errors", "edge.frames", "edge.session"
 EXPORT_MAY_USE = {
     "edge",
     "edge.align",
+    "edge.demosaic",
     "edge.develop",
     "edge.errors",
     "edge.frames",
