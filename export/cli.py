@@ -13,6 +13,7 @@ import typer
 from export import (
     ablation_command,
     dataset_command,
+    engine_command,
     evaluate_command,
     flicker_command,
     onnx_command,
@@ -83,6 +84,7 @@ app.command()(ablation_command.ablation)
 app.command()(dataset_command.dataset)
 
 
+app.command()(engine_command.engine)
 app.command()(evaluate_command.evaluate)
 app.command()(flicker_command.flicker)
 app.command()(robustness_command.robustness)

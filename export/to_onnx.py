@@ -7,8 +7,11 @@ the last rows). ``exposure``: float32 [3], light of low, reference, high in a co
 Output ``radiance``: float32 [1,3,H,W] in reference units.
 
 What depends on the pair alone passes through the tensors named in the metadata ``twinhdr.pair_cache``; cut
-there (``onnx.utils.Extractor``), the file falls into encode_pair (low, high, exposure, mean -> cache) and
-fuse (reference, exposure, cache, and low and high as far as skip and head see them -> radiance).
+there (``split``), the file falls into encode_pair (low, high, exposure, mean -> cache) and fuse (reference,
+exposure, cache, and low and high as far as skip and head see them -> radiance).
+
+Device graphs are made from this one: ``static_shapes.fixed`` (one size), ``means.means_inside`` (without
+``mean``), ``half.halve`` (FP16). docs/onnx.md has the contract of each.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import onnx
 import torch
@@ -28,6 +31,8 @@ from torch import Tensor, nn
 from export.eafnet.config import EafnetConfig
 from export.eafnet.layout import KEYS
 from export.eafnet.model import Eafnet
+from export.means import MEAN_REFERENCE
+from export.onnx_graph import facts, state
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -142,22 +147,36 @@ def _describe(model: ModelProto, net: Eafnet, cache: Iterable[str], card: Mappin
     model.doc_string = "EAFNet: one reference frame and a low/high pair to one HDR frame."
 
 
-def split(model: ModelProto) -> tuple[ModelProto, ModelProto]:
-    """Cut a model of ours at its pair cache: (encode_pair, fuse). Raises ValueError on a foreign model."""
-    facts = {p.key: p.value for p in model.metadata_props}
-    if facts.get("twinhdr.contract") != CONTRACT:
+def split(model: ModelProto, reference: Literal["mean", "image"] = "mean") -> tuple[ModelProto, ModelProto]:
+    """Cut a model of ours, in any form, at its pair cache: (encode_pair, fuse).
+
+    ``reference``: what encode_pair takes of the reference where the means are computed inside, its mean
+    (``mean_reference`` [1]) or the image. Raises ValueError on a foreign model.
+    """
+    known = facts(model)
+    if known.get("twinhdr.contract") != CONTRACT:
         raise ValueError(
             f"not a twinhdr model of contract {CONTRACT}: metadata twinhdr.contract is missing or other"
         )
-    cache = facts["twinhdr.pair_cache"].split(",")
+    cache = known["twinhdr.pair_cache"].split(",")
     extractor = onnx.utils.Extractor(model)
-    pair = extractor.extract_model(["low", "high", "exposure", "mean"], cache)
+    inside = ["low", "high", "exposure"]
+    if known.get("twinhdr.means") != "inside":
+        inside.append("mean")
+    elif MEAN_REFERENCE in extractor.value_infos:
+        inside.append(MEAN_REFERENCE if reference == "mean" else "reference")
+    pair = extractor.extract_model(inside, cache)
     outside = ["reference", "exposure", *cache]
-    if facts.get("twinhdr.skip") == "blend":
+    if known.get("twinhdr.skip") == "blend":
         outside.append("low")
-    if EafnetConfig.from_dict(json.loads(facts["twinhdr.config"])).sees_high:
+    if EafnetConfig.from_dict(json.loads(known["twinhdr.config"])).sees_high:
         outside.append("high")
-    return pair, extractor.extract_model(outside, [OUTPUT])
+    fuse = extractor.extract_model(outside, [OUTPUT])
+    for name, part in (("encode_pair", pair), ("fuse", fuse)):
+        helper.set_model_props(part, known)
+        state(part, part=name)
+        part.graph.name = f"{model.graph.name}-{name}"
+    return pair, fuse
 
 
 def write(net: Eafnet, path: Path, card: Mapping[str, Any] | None = None) -> None:
