@@ -262,6 +262,15 @@ make_user() {
   done
 }
 
+# JetPack brings TensorRT; pycuda is compiled here against its CUDA. Without them the network runs on the CPU.
+install_pycuda() { # VENV SOURCE
+  "$1/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("tensorrt") is None)' || return 0
+  [[ -d /usr/local/cuda/bin ]] || { warn "TensorRT is here without the CUDA toolkit, so pycuda is left out"; return 0; }
+  say "TensorRT is here: compiling pycuda for it (minutes)"
+  PATH=$PATH:/usr/local/cuda/bin pip_install "$1" "$2[device]" ||
+    warn "pycuda could not be installed, so networks run on the CPU; afterwards: $1/bin/pip install pycuda"
+}
+
 # Built where it will run, because a virtual environment cannot be moved. The mark "complete" comes last, so
 # a release that was cut is made again and never switched to.
 build_release() { # FOLDER
@@ -276,6 +285,7 @@ build_release() { # FOLDER
   make_environment "$folder/venv"
   cp -r "$HERE"/{edge,export,hw,pyproject.toml,README.md,LICENSE} "$source"
   pip_install "$folder/venv" "$source"
+  install_pycuda "$folder/venv" "$source"
   rm -rf "$source"
   "$folder/venv/bin/twinhdr" --help >/dev/null || die "release ${folder##*/} does not start; the current one stays"
   touch "$folder/complete"
@@ -323,7 +333,7 @@ enable_unit() {
     warn "left out: there is no systemctl, so nothing starts twinhdr at boot"
     return
   fi
-  systemctl --quiet --root="${ROOT:-/}" enable twinhdr.service
+  systemctl --quiet --root="${ROOT:-/}" enable twinhdr.service twinhdr-engine.service
   if [[ -n $ROOT || ! -d /run/systemd/system ]]; then
     note "left out: systemd does not run here; twinhdr.service is enabled and starts when this system boots"
     return
@@ -362,6 +372,7 @@ install_device() {
   put_once "$HERE/systemd/config.yaml" "$ROOT/etc/twinhdr/config.yaml"
   put "$HERE/systemd/60-twinhdr.conf" "$ROOT/etc/sysctl.d/60-twinhdr.conf"
   put "$HERE/systemd/twinhdr.service" "$ROOT/etc/systemd/system/twinhdr.service"
+  put "$HERE/systemd/twinhdr-engine.service" "$ROOT/etc/systemd/system/twinhdr-engine.service"
   switch_to "$release"
   apply_sysctl
   enable_unit

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.config import MAIN_FILE, load_config
+from edge.doctor_engines import check_engines
 from edge.doctor_machine import MACHINE_CHECKS
 from edge.doctor_software import SOFTWARE_CHECKS
 from edge.errors import ConfigError
@@ -33,7 +34,7 @@ def examine(path: Path | None, main_file: Path = MAIN_FILE) -> list[Finding]:
         advice = "run twinhdr check for all faults; what follows is for the defaults"
         findings.append(Finding("configuration", "fail", f"{error.faults[0]}{more}", advice))
         config = load_config(main_file=Path("/nonexistent/config.yaml"))
-    checks: tuple[Check, ...] = (*SOFTWARE_CHECKS, *MACHINE_CHECKS)
+    checks: tuple[Check, ...] = (*SOFTWARE_CHECKS, *MACHINE_CHECKS, check_engines)
     for check in checks:
         findings.extend(check(config))
     return findings

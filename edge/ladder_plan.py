@@ -14,7 +14,7 @@ from edge.line import LadderPlan
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """The engines by rung, what the ladder may do with them, and why a rung is missing."""
+    """The engines by rung, what the ladder may do with them, and what is not as it should be with them."""
 
     engines: dict[Rung, Engine]
     plan: LadderPlan
@@ -37,12 +37,14 @@ def open_fusion(
     """
     engines: dict[Rung, Engine] = {}
     probed: dict[Rung, float] = {}
-    problems = []
+    problems: list[str] = []
     for rung, model in ((Rung.MODEL, config.model), (Rung.SMALL_MODEL, config.small_model)):
         if rung not in config.rungs or model is None:
             continue
         try:
-            engine = open_engine(model, config.threads)
+            engine = open_engine(
+                model, config.threads, (height, width), aligned=aligner is not None, tell=problems.append
+            )
             probed[rung] = probe_engine(engine, height, width, aligner) * 1e9
             engines[rung] = engine
         except EngineError as error:

@@ -37,6 +37,7 @@ EXPORT_MAY_USE = {
 }
 
 JUDGES = (
+    "export.engine_command",
     "export.compare.contract",
     "export.compare.merges",
     "export.compare.onnx_file",

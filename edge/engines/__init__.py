@@ -6,6 +6,7 @@ this machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -80,8 +81,28 @@ def model_path(model: str) -> Path:
     return path
 
 
-def open_engine(model: str, threads: int = 0) -> Engine:
-    """An engine for a shipped model name or an ONNX file. ``threads`` 0: one per core. Raises EngineError."""
+def open_engine(
+    model: str,
+    threads: int = 0,
+    size: tuple[int, int] | None = None,
+    *,
+    aligned: bool = True,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Engine:
+    """An engine for a shipped model name or an ONNX file. Raises EngineError.
+
+    With ``size`` (height, width) of the pictures it is the proven TensorRT engine for it, if this machine
+    has one; ``aligned`` says that every frame brings a pair of its own. Where one should be and cannot be
+    used, ``tell`` hears why in one line, and ONNX Runtime takes over. ``threads`` of the CPU, 0: one per
+    core.
+    """
+    path = model_path(model)
+    if size is not None:
+        from edge.engines.choice import cut_for, on_gpu
+
+        engine = on_gpu(path, size, cut_for(aligned), tell)
+        if engine is not None:
+            return engine
     from edge.engines.onnx import OnnxEngine
 
-    return OnnxEngine(model_path(model), threads)
+    return OnnxEngine(path, threads)

@@ -1,0 +1,264 @@
+"""EAFNet through TensorRT, on an NVIDIA GPU.
+
+Everything is allocated before the first frame and found again by address. What a pair needs lies in a slot:
+its pictures, and what its part of the network made of them, which never leaves the GPU. A slot is taken by
+``encode_pair`` and free again when the cache it answered with is gone. The work on a slot is captured as a
+CUDA graph after one plain run and launched as one piece from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge.engines import EngineError, Light, PairCache, mean_gamma
+from edge.engines.gpu import Gpu, GpuError, Graph, Private, Program, Shared, TensorSpec
+from edge.frames import FloatImage
+
+log = logging.getLogger(__name__)
+
+FRAME_INPUTS = {"reference"}
+PAIR_INPUTS = {"low", "high", "exposure", "mean"}
+OUTPUT = "radiance"
+MOST_SLOTS = 8
+"""Of caches alive at once. The fuser holds one and makes the next; more than this is a leak."""
+
+
+class _Replay:
+    """Work on the stream: plain the first time, then captured, then launched as one graph.
+
+    A plain run has to come first, because TensorRT sets things up in it that cannot be captured. Where the
+    capture is refused the work stays plain, which is slower by the launches and computes the same.
+    """
+
+    def __init__(self, gpu: Gpu, work: Callable[[], None], name: str, graphs: bool) -> None:
+        self._gpu, self._work, self._name = gpu, work, name
+        self._ran, self._plain = False, not graphs
+        self.graph: Graph | None = None
+
+    def run(self) -> None:
+        if self._ran and self.graph is None and not self._plain:
+            try:
+                self.graph = self._gpu.capture(self._work)
+            except GpuError as error:
+                self._plain = True
+                log.warning("%s: runs without a CUDA graph (%s)", self._name, error)
+        if self.graph is not None:
+            self._gpu.launch(self.graph)
+        else:
+            self._work()
+            self._ran = True
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One pair on the GPU."""
+
+    shared: dict[str, Shared]
+    kept: dict[str, Private]
+    pair: _Replay | None = None
+    frame: _Replay | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Cached:
+    """One pair of one engine. The slot goes back when this object is gone."""
+
+    engine: TensorrtEngine
+    slot: _Slot = field(repr=False)
+
+
+class TensorrtEngine:
+    """One EAFNet for pictures of one size. ``plans``: one for the whole network, or one for pairs and one for
+    frames. See ``edge.engines.Engine``.
+
+    Raises EngineError, from the constructor on, with ``where`` at its beginning.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plans: Sequence[bytes],
+        gpu: Gpu,
+        where: str,
+        *,
+        multiple: int = 1,
+        graphs: bool = True,
+    ) -> None:
+        self.name, self.multiple = name, multiple
+        self.gpu, self._where, self._graphs = gpu, where, graphs
+        self._lock = threading.Lock()
+        self._slots: list[_Slot] = []
+        self._free: list[_Slot] = []
+        self._busy = False
+        with self._working("does not start"):
+            programs = [gpu.load(plan) for plan in plans]
+            self._pair_program = programs[0] if len(programs) == 2 else None
+            self._frame_program = programs[-1]
+            self._specs = self._checked(programs)
+            self.height, self.width = self._specs["reference"].shape[:2]
+            self._reference = gpu.shared(self._specs["reference"])
+            self._radiance = gpu.shared(self._specs[OUTPUT])
+            self._free.append(self._new_slot())
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Activations of all programs."""
+        programs = [p for p in (self._pair_program, self._frame_program) if p is not None]
+        return sum(program.scratch_bytes for program in programs)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Pictures and pairs, for the slots that there are now."""
+        of_frame = FRAME_INPUTS | {OUTPUT}
+        per_slot = sum(spec.nbytes for name, spec in self._specs.items() if name not in of_frame)
+        return sum(self._specs[name].nbytes for name in of_frame) + per_slot * len(self._slots)
+
+    @property
+    def captured(self) -> bool:
+        """Whether frames run as a CUDA graph by now."""
+        return any(slot.frame is not None and slot.frame.graph is not None for slot in self._slots)
+
+    def encode_pair(
+        self,
+        low: FloatImage,
+        high: FloatImage,
+        light: Light,
+        mean_reference: float,
+        mean_pair: tuple[float, float] | None = None,
+    ) -> PairCache:
+        """See Engine. ``light`` may be in any unit; only its ratios count."""
+        if low.shape != high.shape:
+            raise ValueError(f"low is {low.shape}, high is {high.shape}: a pair has one size")
+        self._check_size(low)
+        relative = np.asarray(light, np.float32) / np.float32(light[1])
+        mean_low, mean_high = mean_pair or (mean_gamma(low), mean_gamma(high))
+        values = {
+            "low": low,
+            "high": high,
+            "exposure": relative,
+            "mean": np.asarray((mean_low, mean_reference, mean_high), np.float32),
+        }
+        with self._working():
+            if self._busy:  # the GPU may still be reading what is written next
+                self.gpu.wait()
+            slot = self._take()
+            cached = _Cached(self, slot)
+            weakref.finalize(cached, self._free.append, slot).atexit = False
+            for tensor, memory in slot.shared.items():
+                np.copyto(memory.array, values[tensor])
+            self._busy = True
+            assert slot.pair is not None
+            slot.pair.run()
+        return cached
+
+    def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
+        """See Engine."""
+        if not isinstance(cache, _Cached) or cache.engine is not self:
+            raise TypeError(f"{self.name}: fuse wants what its own encode_pair answered with")
+        if reference.shape[:2] != (self.height, self.width):
+            raise ValueError(f"reference is {reference.shape[:2]}, pair is {(self.height, self.width)}")
+        with self._working():
+            np.copyto(self._reference.array, reference)
+            self._busy = True
+            assert cache.slot.frame is not None
+            cache.slot.frame.run()
+            self.gpu.wait()
+            self._busy = False
+            out: FloatImage = np.array(self._radiance.array)
+        return out
+
+    # set-up
+
+    def _checked(self, programs: Sequence[Program]) -> dict[str, TensorSpec]:
+        """All tensors by name. Raises GpuError where the programs do not fit together or are not ours."""
+        specs: dict[str, TensorSpec] = {}
+        made: set[str] = set()
+        for program in programs:
+            for name, spec in program.tensors.items():
+                other = specs.setdefault(name, spec)
+                if (other.shape, other.dtype) != (spec.shape, spec.dtype):
+                    raise GpuError(f"its parts do not fit together at {name}")
+                if spec.is_input and name not in FRAME_INPUTS | PAIR_INPUTS | made:
+                    raise GpuError(f"it wants {name}, which is none of a twinhdr network's inputs")
+            made |= {name for name, spec in program.tensors.items() if not spec.is_input}
+        reference, radiance = specs.get("reference"), specs.get(OUTPUT)
+        if (
+            reference is None
+            or radiance is None
+            or reference.shape != radiance.shape
+            or reference.shape[2:] != (3,)
+            or any(specs[name].shape != reference.shape for name in ("low", "high") if name in specs)
+            or any(specs[name].shape != (3,) for name in ("exposure", "mean") if name in specs)
+        ):
+            raise GpuError("it does not take and answer pictures (height, width, 3)")
+        return specs
+
+    def _new_slot(self) -> _Slot:
+        if len(self._slots) >= MOST_SLOTS:
+            raise GpuError(f"{MOST_SLOTS} pairs are held at once; let go of the caches of old ones")
+        names = PAIR_INPUTS & set(self._specs)
+        kept = set(self._specs) - names - FRAME_INPUTS - {OUTPUT}
+        slot = _Slot(
+            {name: self.gpu.shared(self._specs[name]) for name in sorted(names)},
+            {name: self.gpu.private(self._specs[name]) for name in sorted(kept)},
+        )
+        slot.pair = _Replay(self.gpu, lambda: self._pair_work(slot), f"{self.name}, pair", self._graphs)
+        slot.frame = _Replay(self.gpu, lambda: self._frame_work(slot), f"{self.name}, frame", self._graphs)
+        self._slots.append(slot)
+        return slot
+
+    def _take(self) -> _Slot:
+        with contextlib.suppress(IndexError):
+            return self._free.pop()
+        return self._new_slot()
+
+    # work on the stream, captured or plain
+
+    def _pair_work(self, slot: _Slot) -> None:
+        for memory in slot.shared.values():
+            self.gpu.to_gpu(memory)
+        if self._pair_program is not None:
+            self._bind(self._pair_program, slot)
+            self._pair_program.enqueue()
+
+    def _frame_work(self, slot: _Slot) -> None:
+        self.gpu.to_gpu(self._reference)
+        self._bind(self._frame_program, slot)
+        self._frame_program.enqueue()
+        self.gpu.to_host(self._radiance)
+
+    def _bind(self, program: Program, slot: _Slot) -> None:
+        of_frame = {"reference": self._reference, OUTPUT: self._radiance}
+        for name in program.tensors:
+            memory = of_frame.get(name) or slot.shared.get(name) or slot.kept[name]
+            program.bind(name, memory.address)
+
+    # checks
+
+    def _check_size(self, image: FloatImage) -> None:
+        if image.shape[:2] != (self.height, self.width):
+            raise EngineError(
+                f"{self._where}: built for {self.width}x{self.height}, and this picture is "
+                f"{image.shape[1]}x{image.shape[0]}; build one: twinhdr-export engine --size "
+                f"{image.shape[1]}x{image.shape[0]}"
+            )
+
+    @contextlib.contextmanager
+    def _working(self, what: str = "fails while it runs") -> Iterator[None]:
+        """One thread a time, with the device's context current; what CUDA or TensorRT refuse gets a name."""
+        with self._lock:
+            try:
+                with self.gpu.active():
+                    yield
+            except (GpuError, MemoryError) as error:
+                self._busy = True  # what is left on the stream is unknown
+                raise EngineError(
+                    f"{self._where}: {what} ({error or type(error).__name__}); see twinhdr doctor"
+                ) from error
