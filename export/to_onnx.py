@@ -167,7 +167,7 @@ def split(model: ModelProto, reference: Literal["mean", "image"] = "mean") -> tu
         inside.append(MEAN_REFERENCE if reference == "mean" else "reference")
     pair = extractor.extract_model(inside, cache)
     outside = ["reference", "exposure", *cache]
-    if known.get("twinhdr.skip") == "blend":
+    if known.get("twinhdr.skip") in ("blend", "steady"):
         outside.append("low")
     if EafnetConfig.from_dict(json.loads(known["twinhdr.config"])).sees_high:
         outside.append("high")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
-Skip: TypeAlias = Literal["none", "reference", "blend"]
+Skip: TypeAlias = Literal["none", "reference", "blend", "steady"]
 InputKind: TypeAlias = Literal["L", "H", "G"]
 
 WINDOW = 8
@@ -37,10 +37,11 @@ class EafnetConfig:
         skip: what the last sigmoid's logit starts from. "none" is the paper. "reference" adds logit(H_m).
             "blend" adds the logit of (1-w) H_m + w max(H_l, H_m), w rising from 0 to 1 per channel where L_m
             runs through ``blend_ramp``: where the reference clips, the network only has to undo ghosts
-            instead of painting highlights from nothing.
+            instead of painting highlights from nothing. "steady" also averages the high exposure in where it
+            differs from the reference by no more than noise (``export.eafnet.start``).
         head_high: the full-resolution head also sees the high exposure (gamma domain, and how far its logit
             is from the start's where it is not clipped): what is steady there takes noise off the reference.
-            Only beside the blend skip. Off in weights from before it existed.
+            Only beside the blend and steady skips. Off in weights from before it existed.
         cosine_attention: L2-normalised Q and K with a learned temperature (logits stay bounded); False is
             eq. 7 as printed.
         guidance: how eq. 8's guidance enters eq. 9: concatenated (paper), added after the convolution
@@ -98,7 +99,7 @@ class EafnetConfig:
     @property
     def sees_high(self) -> bool:
         """Whether the full-resolution head sees the high exposure."""
-        return self.head_high and self.skip == "blend" and self.head_width > 0
+        return self.head_high and self.skip in ("blend", "steady") and self.head_width > 0
 
     @property
     def fusion_scales(self) -> int:
@@ -130,7 +131,7 @@ _FAMILY = replace(
     dilations=(1, 2, 1),
     guidance="add",
     guidance_source="features",
-    skip="blend",
+    skip="steady",
     head_high=True,
 )
 

@@ -30,37 +30,10 @@ from export.eafnet.prealign import (
     relative_times,
 )
 from export.eafnet.restoration import FoldedConv, Restoration
+from export.eafnet.start import blend, clipping_weight, logit, steady_blend
 
-SKIP_MIN = 2.0**-17
-"""What is darker cannot leave the network darker: 0.0044 in the mu-law domain. At 2^-14 it was 0.031, which
-pulled deep shadows to grey (StillLife 1 to 4 dB)."""
-SKIP_MAX = 1.0 - 2.0**-10
 LOGIT_SCALE = 0.125
 """Brings the skip's logit (-11.8 .. 6.9) to the range of the head's other inputs."""
-
-
-def logit(x: Tensor) -> Tensor:
-    """Inverse of the sigmoid for x in [SKIP_MIN, SKIP_MAX]; values outside are clamped."""
-    x = x.clamp(SKIP_MIN, SKIP_MAX)
-    return torch.log(x) - torch.log(1.0 - x)
-
-
-def clipping_weight(gamma_reference: Tensor, ramp: tuple[float, float]) -> Tensor:
-    """How far each channel of the reference clips, (N, 3, H, W) in [0, 1]: a smoothstep of L_m."""
-    start, end = ramp
-    x = ((gamma_reference - start) / (end - start)).clamp(0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
-
-
-def blend(reference: Prealigned, low: Prealigned, ramp: tuple[float, float]) -> Tensor:
-    """The unaligned start of the fusion: the reference, and the low exposure in the channels that clip.
-
-    A clipped channel is at least as bright as where it clips, whatever moved through the low exposure since:
-    without that floor the blend is worse than the reference alone (29.4 against 30.3 dB PSNR-mu on the
-    validation set), with it 34.3, and 34.8 with weights per channel instead of by the brightest one.
-    """
-    w = clipping_weight(reference.gamma, ramp)
-    return (1.0 - w) * reference.radiance + w * torch.maximum(low.radiance, reference.radiance)
 
 
 class Head(nn.Module):
@@ -79,7 +52,7 @@ class Head(nn.Module):
             self.expand = self.mix = None
             self.last = nn.Conv2d(config.width, 3, 3, padding=1)
         else:
-            extra = {"none": 6, "reference": 6, "blend": 15}[config.skip] + 6 * config.sees_high
+            extra = {"none": 6, "reference": 6, "blend": 15, "steady": 15}[config.skip] + 6 * config.sees_high
             self.expand = nn.Conv2d(config.width, config.head_width * self.reduction**2, 1)
             self.mix = nn.Conv2d(config.head_width + extra, config.head_width, 3, padding=1)
             self.last = nn.Conv2d(config.head_width, 3, 3, padding=1)
@@ -153,16 +126,20 @@ class Eafnet(nn.Module):
             merged = [merged[0][:n], merged[0][n:]]
         joined = torch.cat([merged[0], raw[0], merged[1]], dim=1)
         features = self.restore(functional.relu(self.opening(joined)))
-        return self._finish(features, seen, prealign(low), prealign(high, times[2]))
+        return self._finish(features, seen, prealign(low), prealign(high, times[2]), times)
 
-    def _finish(self, features: Tensor, seen: Prealigned, low: Prealigned, high: Prealigned) -> Tensor:
+    def _finish(
+        self, features: Tensor, seen: Prealigned, low: Prealigned, high: Prealigned, times: Tensor
+    ) -> Tensor:
         beside = [seen.gamma, seen.radiance]
         if self.config.skip == "none":
             return torch.sigmoid(self.head(features, beside))
         if self.config.skip == "reference":
             start = logit(seen.radiance)
         else:
-            start = logit(blend(seen, low, self.config.blend_ramp))
+            ramp = self.config.blend_ramp
+            steady = self.config.skip == "steady"
+            start = logit(steady_blend(seen, low, high, ramp, times) if steady else blend(seen, low, ramp))
             beside += [low.gamma, low.radiance, LOGIT_SCALE * start]
         if self.config.sees_high:
             usable = 1.0 - clipping_weight(high.gamma, self.config.blend_ramp)
