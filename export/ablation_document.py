@@ -1,7 +1,8 @@
 """The ablation's results as Markdown, put between the markers of a document.
 
 A marker pair is ``<!-- ablation:KEY -->`` and ``<!-- /ablation:KEY -->``; KEY is that of a table,
-``settings`` or ``baselines``. What stands between is replaced, so refreshing twice changes nothing.
+``settings``, ``baselines`` or ``verdicts``. What stands between is replaced, so refreshing twice changes
+nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ BASELINE_NAMES = {
     "merge": "radiance merge",
     "blend": "blend (low where the reference clips)",
 }
+
+VERDICTS = {
+    "costs": "Costs",
+    "gains": "Gains",
+    "not told apart": "Not told apart",
+    "one seed so far": "One seed so far, not judged",
+}
+"""A row costs or gains where the differences to the base have one sign in all seeds, lie no further apart
+than their mean is from zero, and three quarters of the brackets agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,41 @@ def table(results: Mapping[str, Any], which: Table) -> str:
     return "\n".join(lines)
 
 
+def verdict(line: Line) -> str:
+    """What the seeds of a row say together; see ``VERDICTS``."""
+    if len(line.delta) < 2:
+        return "one seed so far"
+    mean = sum(line.delta) / len(line.delta)
+    apart = max(line.delta) - min(line.delta)
+    agree = min(line.delta) * max(line.delta) > 0 and abs(mean) >= apart
+    share = line.better / line.compared
+    if agree and mean < 0 and share <= 0.25:
+        return "costs"
+    if agree and mean > 0 and share >= 0.75:
+        return "gains"
+    return "not told apart"
+
+
+def verdicts(results: Mapping[str, Any]) -> str:
+    """The rows by what throwing their switch does, the largest effect first."""
+    labels: dict[str, str] = {}
+    for which in TABLES:
+        for row, label in which.lines:
+            labels.setdefault(row, which.prefix + label)
+    del labels["base"]
+    found: dict[str, list[tuple[float, str]]] = {key: [] for key in VERDICTS}
+    for row, label in labels.items():
+        line = summary(results, row)
+        if line is not None and line.delta:
+            mean = sum(line.delta) / len(line.delta)
+            found[verdict(line)].append((mean, f"{label} ({mean:+.2f})"))
+    lines = []
+    for key, meaning in VERDICTS.items():
+        rows = [text for _, text in sorted(found[key], key=lambda entry: -abs(entry[0]))]
+        lines.append(f"- **{meaning}**: {'; '.join(rows) if rows else 'none'}")
+    return "\n".join(lines)
+
+
 def baselines(results: Mapping[str, Any]) -> str:
     """What needs no network, on the same brackets."""
     lines = ["| without a network | PSNR-mu | PSNR-L |", "|---|---|---|"]
@@ -127,7 +172,11 @@ def refreshed(text: str, results: Mapping[str, Any]) -> str:
     Raises ValueError where it has no markers, or a marker no table belongs to.
     """
     made = {t.key: table(results, t) for t in TABLES}
-    made |= {"settings": settings(results), "baselines": baselines(results)}
+    made |= {
+        "settings": settings(results),
+        "baselines": baselines(results),
+        "verdicts": verdicts(results),
+    }
 
     def block(found: re.Match[str]) -> str:
         key = found["key"]

@@ -40,10 +40,14 @@ ROWS: dict[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of the document: ``lines`` are (row, what the reader sees), the base among them."""
+    """One table of the document: ``lines`` are (row, what the reader sees), the base among them.
+
+    ``prefix`` makes a label of its own of what the reader sees, outside the table.
+    """
 
     key: str
     lines: tuple[tuple[str, str], ...]
+    prefix: str = ""
 
 
 TABLES = (
@@ -61,6 +65,7 @@ TABLES = (
     Table(
         "inputs",
         (("base", "L, H, G"), ("no-gla", "L, H"), ("inputs-lg", "L, G"), ("inputs-hg", "H, G")),
+        prefix="inputs ",
     ),
     Table(
         "modulation",
@@ -71,6 +76,7 @@ TABLES = (
             ("ratio-4-1", "4:1"),
             ("ratio-8-1", "8:1"),
         ),
+        prefix="modulation ",
     ),
     Table(
         "restoration",

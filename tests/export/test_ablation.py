@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
 from export.ablation import FixedPool, Settings, ablate, first_shards, initial, train_row  # noqa: E402
-from export.ablation_document import refreshed, summary  # noqa: E402
+from export.ablation_document import Line, refreshed, summary, verdict  # noqa: E402
 from export.ablation_rows import BASE, ROWS, TABLES, row_config  # noqa: E402
 from export.brackets import Sample  # noqa: E402
 from export.checkpoint import start  # noqa: E402
@@ -278,6 +278,23 @@ def test_a_row_is_compared_with_the_base_of_the_same_seed() -> None:
     assert summary(results(), "no-dwt") is None
 
 
+@pytest.mark.parametrize(
+    ("delta", "better", "says"),
+    [
+        ((-0.5, -0.9), 4, "costs"),
+        ((0.5, 0.9), 28, "gains"),
+        ((0.5, -0.1), 16, "not told apart"),
+        ((-0.1, -0.9), 4, "not told apart"),
+        ((-0.5, -0.9), 14, "not told apart"),
+        ((-4.0,), 0, "one seed so far"),
+    ],
+)
+def test_noise_is_not_called_an_effect(delta: tuple[float, ...], better: int, says: str) -> None:
+    """Two seeds are few; a verdict needs both to agree, and most brackets with them."""
+    line = Line(1, 1.0, (30.0,) * len(delta), (20.0,) * len(delta), delta, better, 32)
+    assert verdict(line) == says
+
+
 DOCUMENT = """# Title
 <!-- ablation:components -->
 old
@@ -287,6 +304,8 @@ prose stays
 <!-- /ablation:settings -->
 <!-- ablation:baselines -->
 <!-- /ablation:baselines -->
+<!-- ablation:verdicts -->
+<!-- /ablation:verdicts -->
 """
 
 
@@ -302,6 +321,8 @@ def test_the_document_is_refreshed_once_and_for_all() -> None:
     assert "trainings finished: 2 with seed 0, 2 with seed 1" in once
     assert "60 s of one core per training, 4 minutes in all" in once
     assert "| reference alone | 9.00 | 8.00 |" in once
+    assert "**Costs**: no exposure-guided feature selection (EFSM) (-1.00)" in once
+    assert "**Gains**: none" in once
 
 
 def test_a_document_without_its_markers_is_not_taken_for_refreshed() -> None:
@@ -315,7 +336,7 @@ def test_a_document_without_its_markers_is_not_taken_for_refreshed() -> None:
 def test_the_shipped_document_has_every_table() -> None:
     """A table that is computed but has no place is not published."""
     text = (Path(__file__).parents[2] / "docs" / "ablation.md").read_text()
-    for key in ("settings", "baselines", *(t.key for t in TABLES)):
+    for key in ("settings", "baselines", "verdicts", *(t.key for t in TABLES)):
         assert f"<!-- ablation:{key} -->" in text
         assert f"<!-- /ablation:{key} -->" in text
 
