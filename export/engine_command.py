@@ -60,9 +60,9 @@ def engine(
 ) -> None:
     """Build the TensorRT engines of this machine and prove that they compute the same picture.
 
-    What is there and fits is left alone, so this may run at every boot. An engine replaces the old one only
-    after it agreed with FP32 to 50 dB PSNR-mu on every golden scene; a power cut on the way leaves the old
-    one.
+    What is there and fits is left alone, so this may run at every boot. A new engine replaces the old one
+    only after it agreed with FP32 to 50 dB PSNR-mu on every golden scene; until then, and when the power
+    fails on the way, the old one stays in use.
 
     \b
     Examples:

@@ -335,6 +335,8 @@ def test_device_install_puts_everything_in_its_place(device: Device) -> None:
     units = device.root / "etc/systemd/system"
     if shutil.which("systemctl"):
         assert (units / "multi-user.target.wants/twinhdr.service").is_symlink()
+        assert (units / "twinhdr.service.wants/twinhdr-engine.service").is_symlink()
+    assert (units / "twinhdr-engine.service").is_file()
     lines = (units / "twinhdr.service").read_text().splitlines()
     command = next(line.split("=", 1)[1] for line in lines if line.startswith("ExecStart="))
     assert os.access(device.root / command.split()[0].lstrip("/"), os.X_OK)

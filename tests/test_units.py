@@ -12,6 +12,7 @@ import pytest
 
 from edge.config import MAIN_FILE, load
 from edge.errors import ConfigError
+from export.cli import app as export_app
 
 SYSTEMD = Path(__file__).resolve().parents[1] / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
@@ -76,6 +77,22 @@ def test_the_shipped_configuration_is_valid_where_it_will_lie(tmp_path: Path) ->
     folder = settings_of(SYSTEMD / "twinhdr.service")["StateDirectory"][0]
     assert loaded.config.store.root.is_relative_to(f"/var/lib/{folder}")
     assert MAIN_FILE.parent.name == settings_of(SYSTEMD / "twinhdr.service")["ConfigurationDirectory"][0]
+
+
+def test_engines_are_ready_before_the_recorder_looks_for_them() -> None:
+    """After an update of JetPack the recorder would refuse the old engines and fuse on the CPU till a reboot."""
+    recorder, engines = (SYSTEMD / f"twinhdr{name}.service" for name in ("", "-engine"))
+    text = engines.read_text()
+    assert "\nBefore=twinhdr.service\n" in text
+    assert "\nWantedBy=twinhdr.service\n" in text  # not RequiredBy: without engines there is ONNX Runtime
+    ours, theirs = settings_of(engines), settings_of(recorder)
+    assert ours["Type"] == ["oneshot"]
+    for key in ("User", "Group", "StateDirectory", "UMask"):  # the recorder reads what this writes
+        assert ours[key] == theirs[key]
+    program, command = ours["ExecStart"][0].split()
+    assert Path(program).parent == Path(theirs["ExecStart"][0].split()[0]).parent
+    names = {info.name or info.callback.__name__ for info in export_app.registered_commands if info.callback}
+    assert command in names
 
 
 def test_large_socket_buffers_are_allowed() -> None:

@@ -87,7 +87,9 @@ def identity(model: Path, width: int, height: int, cut: Cut, platform: Platform,
 
 def workspace_bytes(free_bytes: int) -> int:
     """Half of what is free, at most 4 GiB: kernels that need more are no faster on small GPUs, and on a
-    Jetson the same memory holds the parser, the weights and everybody else. Raises GpuError where it is too little.
+    Jetson the same memory holds the parser, the weights and everybody else.
+
+    Raises GpuError where it is too little.
     """
     if free_bytes < LEAST_FREE_BYTES:
         raise GpuError(

@@ -37,8 +37,10 @@ class _Replay:
     capture is refused the work stays plain, which is slower by the launches and computes the same.
     """
 
-    def __init__(self, gpu: Gpu, work: Callable[[], None], name: str, graphs: bool) -> None:
-        self._gpu, self._work, self._name = gpu, work, name
+    def __init__(
+        self, gpu: Gpu, work: Callable[[], None], graphs: bool, on_refusal: Callable[[GpuError], None]
+    ) -> None:
+        self._gpu, self._work, self._on_refusal = gpu, work, on_refusal
         self._ran, self._plain = False, not graphs
         self.graph: Graph | None = None
 
@@ -48,7 +50,7 @@ class _Replay:
                 self.graph = self._gpu.capture(self._work)
             except GpuError as error:
                 self._plain = True
-                log.warning("%s: runs without a CUDA graph (%s)", self._name, error)
+                self._on_refusal(error)
         if self.graph is not None:
             self._gpu.launch(self.graph)
         else:
@@ -96,7 +98,7 @@ class TensorrtEngine:
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
         self._free: list[_Slot] = []
-        self._busy = False
+        self._told = False
         with self._working("does not start"):
             programs = [gpu.load(plan) for plan in plans]
             self._pair_program = programs[0] if len(programs) == 2 else None
@@ -146,14 +148,12 @@ class TensorrtEngine:
             "mean": np.asarray((mean_low, mean_reference, mean_high), np.float32),
         }
         with self._working():
-            if self._busy:  # the GPU may still be reading what is written next
-                self.gpu.wait()
+            # No wait: a slot that is free was fused and waited for, or nobody wants what is computed in it.
             slot = self._take()
             cached = _Cached(self, slot)
             weakref.finalize(cached, self._free.append, slot).atexit = False
             for tensor, memory in slot.shared.items():
                 np.copyto(memory.array, values[tensor])
-            self._busy = True
             assert slot.pair is not None
             slot.pair.run()
         return cached
@@ -166,11 +166,9 @@ class TensorrtEngine:
             raise ValueError(f"reference is {reference.shape[:2]}, pair is {(self.height, self.width)}")
         with self._working():
             np.copyto(self._reference.array, reference)
-            self._busy = True
             assert cache.slot.frame is not None
             cache.slot.frame.run()
             self.gpu.wait()
-            self._busy = False
             out: FloatImage = np.array(self._radiance.array)
         return out
 
@@ -209,10 +207,15 @@ class TensorrtEngine:
             {name: self.gpu.shared(self._specs[name]) for name in sorted(names)},
             {name: self.gpu.private(self._specs[name]) for name in sorted(kept)},
         )
-        slot.pair = _Replay(self.gpu, lambda: self._pair_work(slot), f"{self.name}, pair", self._graphs)
-        slot.frame = _Replay(self.gpu, lambda: self._frame_work(slot), f"{self.name}, frame", self._graphs)
+        slot.pair = _Replay(self.gpu, lambda: self._pair_work(slot), self._graphs, self._no_graph)
+        slot.frame = _Replay(self.gpu, lambda: self._frame_work(slot), self._graphs, self._no_graph)
         self._slots.append(slot)
         return slot
+
+    def _no_graph(self, error: GpuError) -> None:
+        if not self._told:
+            log.warning("%s: runs without CUDA graphs (%s)", self.name, error)
+        self._told = True
 
     def _take(self) -> _Slot:
         with contextlib.suppress(IndexError):
@@ -258,7 +261,6 @@ class TensorrtEngine:
                 with self.gpu.active():
                     yield
             except (GpuError, MemoryError) as error:
-                self._busy = True  # what is left on the stream is unknown
                 raise EngineError(
                     f"{self._where}: {what} ({error or type(error).__name__}); see twinhdr doctor"
                 ) from error

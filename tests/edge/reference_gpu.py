@@ -172,8 +172,11 @@ class ReferenceProgram:
 
 
 class ReferenceBuilder:
+    """``spoil`` changes the graph on its way: the plan then computes another picture."""
+
     def __init__(self, knobs: Knobs) -> None:
         self.knobs = knobs
+        self.spoil: Callable[[onnx.ModelProto], None] = lambda _model: None
         self.seen: list[bytes] = []
 
     def build(
@@ -188,12 +191,14 @@ class ReferenceBuilder:
         self.seen.append(timings)
         self.knobs.step("build")
         progress("Building Engine", 0.5)
-        onnx.checker.check_model(onnx.ModelProto.FromString(onnx_bytes))
-        return Built(MAGIC + onnx_bytes, timings + b"t")
+        model = onnx.ModelProto.FromString(onnx_bytes)
+        onnx.checker.check_model(model)
+        self.spoil(model)
+        return Built(MAGIC + model.SerializeToString(), timings + b"t")
 
 
 class ReferencePlatform:
-    """``spoil`` changes the graph behind the builder's back: an engine that computes another picture."""
+    """A machine with a reference GPU and any TensorRT."""
 
     def __init__(
         self, *, facts: GpuFacts = FACTS, tensorrt: str = "10.3.0", knobs: Knobs | None = None
