@@ -1,8 +1,8 @@
 """Golden scenes: a handful of small brackets on which an exported network must agree with itself.
 
-Rendered on the fly from the scenes that ship with the simulator, the same in every process: a square at
-night under street lamps, a garden against the sun, a workshop with sunlit windows, each with objects that move
-and with noise, at +-2, +-3 and +-4 EV. At +-4 EV high has 256 times the light of low, and the radiance of its
+Rendered on the fly from the scenes that ship with the simulator, the same in every process: a square at night
+under street lamps, a garden against the sun, a workshop with sunlit windows, each with objects that move and
+with noise, at +-2, +-3 and +-4 EV. At +-4 EV high has 256 times the light of low, and the radiance of its
 darkest count is a subnormal number in FP16.
 """
 

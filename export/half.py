@@ -32,9 +32,7 @@ from export.parts import PARTS, Part, parts
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-KEEP: frozenset[Part] = frozenset(
-    ("exposure", "means", "gamma", "radiance", "align", "skip", "global", "answer")
-)
+KEEP: frozenset[Part] = frozenset(("exposure", "means", "gamma", "radiance", "skip", "global", "answer"))
 """The parts that stay FP32."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)

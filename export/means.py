@@ -79,10 +79,11 @@ def _mean_of(image: str) -> list[NodeProto]:
     at = f"means/{image}/"
     mean = MEAN_REFERENCE if image == "reference" else f"{at}mean"
     clip, picture = ["means/smallest", "means/one"], ["means/start", "means/end", "means/axes"]
+    gamma = f"gamma/{image}"
     return [
-        helper.make_node("Clip", [image, *clip], [f"{at}clipped"], f"{at}Clip"),
-        helper.make_node("Pow", [f"{at}clipped", "means/exponent"], [f"{at}gamma"], f"{at}Pow"),
-        helper.make_node("Slice", [f"{at}gamma", *picture], [f"{at}picture"], f"{at}Slice"),
+        helper.make_node("Clip", [image, *clip], [f"{gamma}/clipped"], f"{gamma}/Clip"),
+        helper.make_node("Pow", [f"{gamma}/clipped", "means/exponent"], [gamma], f"{gamma}/Pow"),
+        helper.make_node("Slice", [gamma, *picture], [f"{at}picture"], f"{at}Slice"),
         helper.make_node("ReduceMean", [f"{at}picture"], [f"{at}lines"], f"{at}Lines", axes=[3], keepdims=0),
         helper.make_node("ReduceMean", [f"{at}lines"], [mean], f"{at}Mean", axes=[1, 2], keepdims=0),
     ]

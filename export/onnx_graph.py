@@ -105,7 +105,7 @@ def merge_duplicates(model: ModelProto) -> None:
 
 
 def infer(model: ModelProto) -> ModelProto:
-    """A copy in which every tensor has its type, and its shape where that is known; old entries are redone."""
+    """A copy in which every tensor has its type, and its shape where known; old entries are redone."""
     bare = onnx.ModelProto.FromString(model.SerializeToString())
     del bare.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
@@ -140,13 +140,16 @@ def producers(model: ModelProto) -> dict[str, NodeProto]:
 
 
 def descendants(
-    model: ModelProto, sources: Collection[str], starts: Callable[[NodeProto], bool] = lambda _: False
+    model: ModelProto,
+    sources: Collection[str],
+    starts: Callable[[NodeProto], bool] = lambda _: False,
+    without: Collection[str] = (),
 ) -> set[str]:
-    """Tensors computed from any of ``sources`` or by nodes that ``starts`` picks."""
+    """Tensors made from ``sources`` or by nodes that ``starts`` picks, not by way of ``without``."""
     reached = set(sources)
     for node in model.graph.node:
         if starts(node) or reached & set(node.input):
-            reached |= set(node.output)
+            reached |= set(node.output) - set(without)
     return reached
 
 

@@ -55,7 +55,7 @@ def parts(model: ModelProto) -> dict[str, Part]:
     stem prepares them; what is left on the images' side makes the skip.
     """
     features = descendants(model, (), lambda node: node.op_type == "Conv")
-    seen = descendants(model, IMAGES)
+    seen = descendants(model, IMAGES, without=("mean",))  # which is numbers, wherever it came from
     stems = {n.input[0] for n in model.graph.node if n.op_type == "Conv"} - features
     to_stem = ancestors(model, stems)
     last = descendants(model, (), lambda node: node.name == "/head/last/Conv")
