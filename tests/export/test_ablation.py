@@ -297,7 +297,7 @@ def test_noise_is_not_called_an_effect(delta: tuple[float, ...], better: int, sa
 
 DOCUMENT = """# Title
 <!-- ablation:components -->
-old
+figures of yesterday
 <!-- /ablation:components -->
 prose stays
 <!-- ablation:settings -->
@@ -313,7 +313,7 @@ def test_the_document_is_refreshed_once_and_for_all() -> None:
     """Tables come from the results, not from somebody's fingers; what is around them is left alone."""
     once = refreshed(DOCUMENT, results())
     assert refreshed(once, results()) == once
-    assert "old" not in once
+    assert "yesterday" not in once
     assert "prose stays\n" in once
     assert "| all of it | 1,234 | 5.0 | 35.50 ± 0.50 | 2.00 ± 0.00 | - | - |" in once
     assert "| 34.50 ± 0.00 | 2.00 ± 0.00 | -0.50, -1.50 | 1 of 4 |" in once
