@@ -80,7 +80,7 @@ def test_the_shipped_configuration_is_valid_where_it_will_lie(tmp_path: Path) ->
 
 
 def test_engines_are_ready_before_the_recorder_looks_for_them() -> None:
-    """After an update of JetPack the recorder would refuse the old engines and fuse on the CPU till a reboot."""
+    """After an update of JetPack the recorder would refuse old engines and fuse on the CPU till a reboot."""
     recorder, engines = (SYSTEMD / f"twinhdr{name}.service" for name in ("", "-engine"))
     text = engines.read_text()
     assert "\nBefore=twinhdr.service\n" in text

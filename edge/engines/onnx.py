@@ -79,10 +79,12 @@ class OnnxEngine:
 
     def _split(self, model: Any, cut: list[str]) -> tuple[Any, Any]:
         """The part that depends on the pair alone, and the rest."""
+        from edge.engines.framing import part
+
         try:
             return (
-                _part(model, sorted(INPUTS - {"reference"}), cut),
-                _part(model, [*sorted(INPUTS), *cut], [OUTPUT]),
+                part(model, sorted(INPUTS - {"reference"}), cut),
+                part(model, [*sorted(INPUTS), *cut], [OUTPUT]),
             )
         except Exception as error:  # ONNX raises what its graph walk stumbles over
             raise EngineError(
@@ -173,18 +175,6 @@ class OnnxEngine:
         planes = np.empty((1, 3, height + below, width + right), np.float32)
         planes[0] = np.pad(image.transpose(2, 0, 1), ((0, 0), (0, below), (0, right)), mode=mode)
         return planes
-
-
-def _part(model: Any, inputs: list[str], outputs: list[str]) -> Any:
-    """The subgraph between named tensors, without the inputs that it does not use."""
-    from onnx.utils import Extractor
-
-    part = Extractor(model).extract_model(inputs, outputs)
-    used = {name for node in part.graph.node for name in node.input}
-    kept = [entry for entry in part.graph.input if entry.name in used]
-    del part.graph.input[:]
-    part.graph.input.extend(kept)
-    return part
 
 
 def _text(value: str | bytes) -> str:
