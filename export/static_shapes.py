@@ -47,8 +47,8 @@ def fixed(model: ModelProto, height: int, width: int) -> ModelProto:
     """``model`` (a dynamic whole graph of ours) for pictures of ``height`` x ``width`` alone.
 
     The inputs become [1, 3, H, W] with H and W the ``padded`` size; the picture's own size is in the
-    metadata, ``twinhdr.size``, as WIDTHxHEIGHT. Nodes that computed shapes are gone, constants are folded, and
-    what the graph computed twice it computes once. Raises ValueError where a shape stays unknown.
+    metadata, ``twinhdr.size``, as WIDTHxHEIGHT. Nodes that computed shapes are gone, constants are folded,
+    and what the graph computed twice it computes once. Raises ValueError where a shape stays unknown.
     """
     out = onnx.ModelProto.FromString(model.SerializeToString())
     tall, wide = padded(model, height, width)
