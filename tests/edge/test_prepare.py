@@ -102,5 +102,7 @@ def test_light_is_relative_to_the_reference_exposure() -> None:
     low, high = shot("secondary", 0, 0.1), shot("secondary", 1, 0.8)
     light = counted.preparer.prepare(group(reference, low, high)).light
     assert light == pytest.approx((LOW.light / 8_000.0, 1.0, HIGH.light / 8_000.0), rel=1e-4)
-    assert counted.preparer.prepare(group(reference, low, None)).light is None
+    half = counted.preparer.prepare(group(reference, low, None)).light
+    assert half == pytest.approx((LOW.light / 8_000.0, 1.0, 8_000.0 / LOW.light), rel=1e-4)
+    assert counted.preparer.prepare(group(reference, None, None)).light is None
     assert counted.preparer.prepare(group(reference, None, None)).low is None

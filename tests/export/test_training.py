@@ -108,7 +108,7 @@ def test_a_step_in_parts_is_the_step_as_a_whole(pool: Path, tmp_path: Path) -> N
 
 def test_training_learns(pool: Path, tmp_path: Path) -> None:
     """The loss on a handful of scenes falls when the step is given something to learn."""
-    state = start(replace(RECIPE, steps=60, lr=1e-2, config=replace(CONFIG, skip="reference")))
+    state = start(replace(RECIPE, steps=150, lr=1e-2, config=replace(CONFIG, skip="reference")))
     shards = Pool(pool)
     shards.refresh()
     batch = shards.draw(np.random.default_rng(5), 6, 32)
