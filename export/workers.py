@@ -114,6 +114,11 @@ def check(job: Job) -> None:
 def _spawned(rank: int, job: Job, workers: int, meeting: str) -> None:
     die_with_parent()
     work(job, Place(rank, workers, rank, meeting))
+    # All is written. Gloo's threads may outlive their group, and an orderly exit then now and then aborts
+    # ("terminate called without an active exception"), which would count as a failed run.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def die_with_parent() -> None:
@@ -151,7 +156,10 @@ def work(job: Job, place: Place) -> State:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, place.meeting, rank=place.rank, world_size=place.workers)
     try:
-        return _train(job, place, device)
+        state = _train(job, place, device)
+        if place.meeting is not None:
+            dist.barrier()  # nobody leaves while another still talks
+        return state
     finally:
         if place.meeting is not None:
             dist.destroy_process_group()
