@@ -82,7 +82,7 @@ class Aligner:
         if other is None:
             return stand_in(reference, ratio), ratio
         # A first look at the light, or the flow would take a brighter picture for a moved one.
-        roughly = ratio * matched(reference, other, ratio)[1]
+        roughly = ratio * _compared(reference, other, ratio)[0]
         moved = self._onto(reference, other, roughly)
         coloured, off = matched(reference, moved, ratio)
         return coloured, ratio * off
@@ -129,6 +129,17 @@ def matched(reference: FloatImage, other: FloatImage, ratio: float) -> tuple[Flo
     Per channel the median of the ratio over what both exposed well; what the channels have in common is
     returned, what is left to each is applied to the image.
     """
+    off, own = _compared(reference, other, ratio)
+    if own is None:
+        return other, off
+    coloured: FloatImage = np.minimum(other * own, np.float32(1.0))
+    return coloured, off
+
+
+def _compared(
+    reference: FloatImage, other: FloatImage, ratio: float
+) -> tuple[float, NDArray[np.float32] | None]:
+    """What ``matched`` measures: the common factor, and the channels' own (3,); None without any value."""
     height, width = reference.shape[:2]
     size = max(1, width // BLOCK), max(1, height // BLOCK)
     known = cv2.resize(reference, size, interpolation=cv2.INTER_AREA)
@@ -136,11 +147,10 @@ def matched(reference: FloatImage, other: FloatImage, ratio: float) -> tuple[Flo
     measured = [_log_ratio(known[..., c], seen[..., c], ratio) for c in range(3)]
     weight = sum(count for _, count in measured)
     if weight == 0:
-        return other, 1.0
+        return 1.0, None
     common = sum(value * count for value, count in measured) / weight
     own = np.array([np.exp(common - value) if count else 1.0 for value, count in measured], np.float32)
-    coloured: FloatImage = np.minimum(other * own, np.float32(1.0))
-    return coloured, float(np.exp(common))
+    return float(np.exp(common)), own
 
 
 def _log_ratio(known: FloatImage, seen: FloatImage, ratio: float) -> tuple[float, int]:

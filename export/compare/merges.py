@@ -75,7 +75,7 @@ def masked_merge(sample: Sample) -> FloatImage:
 
 
 def blend_only(sample: Sample, ramp: tuple[float, float] = RAMP) -> FloatImage:
-    """The network's start (``eafnet.model.blend``): the low exposure in the channels that clip."""
+    """The start of the blend skip (``eafnet.start.blend``): the low exposure in the channels that clip."""
     reference = reference_only(sample)
     x = np.clip((np.power(sample.reference, np.float32(1 / GAMMA)) - ramp[0]) / (ramp[1] - ramp[0]), 0.0, 1.0)
     w = x * x * (3.0 - 2.0 * x)
