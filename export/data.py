@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from edge.align import Aligner, stand_in
 from edge.frames import FloatImage
 from export.brackets import Sample, gamma_mean, random_world, registered, render_view, split_images, tinted
+from export.recipe import MISSING
 from hw.simulator.radiance import load_radiance
 
 TILE = 192
-MISSING = 0.04
-"""Share of training patches without their low or high exposure."""
 
 Kind: TypeAlias = Literal["mixed", "clean", "tinted", "plain"]
 """Of a shard: any camera and light; a good camera and dark scenes; the same in coloured light; photographs

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from export.eafnet.prealign import gamma
 from export.pack import Packed
+from export.recipe import MISSING
 from export.step import Batch
-
-MISSING = 0.04
-"""Share of patches without their low or high exposure, as ``export.data`` has it."""
 
 
 class GpuPool:

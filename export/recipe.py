@@ -14,6 +14,10 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
 
 
+MISSING = 0.04
+"""Share of training patches without their low or high exposure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides a training run's result, apart from the pool, the weights it starts from and

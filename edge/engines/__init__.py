@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
@@ -67,6 +68,26 @@ def mean_gamma(linear: FloatImage) -> float:
     pixels = linear.shape[0] * linear.shape[1]
     step = max(1, int((pixels / MEAN_SAMPLES) ** 0.5))
     return float(np.mean(np.clip(linear[::step, ::step], 0.0, 1.0) ** (1.0 / 2.2)))
+
+
+def pair_numbers(
+    low: FloatImage,
+    high: FloatImage,
+    light: Light,
+    mean_reference: float,
+    mean_pair: tuple[float, float] | None,
+) -> dict[str, NDArray[np.float32]]:
+    """The inputs ``exposure`` (relative to the reference) and ``mean``, (3,) each, of ``encode_pair``.
+
+    Raises ValueError where low and high differ in size.
+    """
+    if low.shape != high.shape:
+        raise ValueError(f"low is {low.shape}, high is {high.shape}: a pair has one size")
+    mean_low, mean_high = mean_pair or (mean_gamma(low), mean_gamma(high))
+    return {
+        "exposure": np.asarray(light, np.float32) / np.float32(light[1]),
+        "mean": np.asarray([mean_low, mean_reference, mean_high], np.float32),
+    }
 
 
 def model_path(model: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engines import EngineError, Light, PairCache, mean_gamma
+from edge.engines import EngineError, Light, PairCache, pair_numbers
 from edge.frames import FloatImage
 
 CONTRACT = "1"
@@ -118,16 +118,12 @@ class OnnxEngine:
         mean_pair: tuple[float, float] | None = None,
     ) -> PairCache:
         """See Engine. ``light`` may be in any unit; only its ratios count."""
-        if low.shape != high.shape:
-            raise ValueError(f"low is {low.shape}, high is {high.shape}: a pair has one size")
+        numbers = pair_numbers(low, high, light, mean_reference, mean_pair)
         height, width = low.shape[:2]
-        relative = np.asarray(light, np.float32) / np.float32(light[1])
-        mean_low, mean_high = mean_pair or (mean_gamma(low), mean_gamma(high))
         feed: dict[str, NDArray[Any]] = {
             "low": self._planes(low),
             "high": self._planes(high),
-            "exposure": relative,
-            "mean": np.asarray([mean_low, mean_reference, mean_high], np.float32),
+            **numbers,
         }
         tensors = {name: value for name, value in feed.items() if name in self._wanted}
         if self._encode is not None:

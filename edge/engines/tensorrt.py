@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.engines import EngineError, Light, PairCache, mean_gamma
+from edge.engines import EngineError, Light, PairCache, pair_numbers
 from edge.engines.gpu import Gpu, GpuError, Graph, Private, Program, Shared, TensorSpec
 from edge.frames import FloatImage
 
@@ -136,17 +136,9 @@ class TensorrtEngine:
         mean_pair: tuple[float, float] | None = None,
     ) -> PairCache:
         """See Engine. ``light`` may be in any unit; only its ratios count."""
-        if low.shape != high.shape:
-            raise ValueError(f"low is {low.shape}, high is {high.shape}: a pair has one size")
+        numbers = pair_numbers(low, high, light, mean_reference, mean_pair)
         self._check_size(low)
-        relative = np.asarray(light, np.float32) / np.float32(light[1])
-        mean_low, mean_high = mean_pair or (mean_gamma(low), mean_gamma(high))
-        values = {
-            "low": low,
-            "high": high,
-            "exposure": relative,
-            "mean": np.asarray((mean_low, mean_reference, mean_high), np.float32),
-        }
+        values = {"low": low, "high": high, **numbers}
         with self._working():
             # No wait: a slot that is free was fused and waited for, or nobody wants what is computed in it.
             slot = self._take()
