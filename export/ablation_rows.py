@@ -15,7 +15,7 @@ from typing import Any
 from export.eafnet.config import EafnetConfig, variant
 
 BASE = variant("s", skip="reference", blend_ramp=(0.93, 0.99))
-"""The ramp is that of the first rows, which were trained before the family's moved; only blend-skip uses it."""
+"""The ramp is that of the first rows, trained before the family's moved; only blend-skip uses it."""
 
 ROWS: dict[str, Mapping[str, Any]] = {
     "base": {},
