@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from edge.config_gige import GigeConfig
+from edge.config_section import Section
 from edge.frames import Exposure, Rung
 
 SHORTEST_EXPOSURE_US = 10.0
@@ -34,12 +36,6 @@ RungName: TypeAlias = Literal["model", "small_model", "merge", "reference"]
 X265_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow",
 )  # fmt: skip
-
-
-class Section(BaseModel):
-    """Frozen, strict, closed: a misspelt key or a quoted number is a fault, never a silent default."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ReferenceConfig(Section):
@@ -66,7 +62,7 @@ class SecondaryConfig(Section):
 class RigConfig(Section):
     """The two cameras."""
 
-    source: Literal["simulator", "replay"]
+    source: Literal["simulator", "replay", "gige"]
     width: Even
     height: Even
     bit_depth: Literal[8, 10, 12]
@@ -200,6 +196,7 @@ class Config(Section):
     rig: RigConfig
     simulator: SimulatorConfig
     replay: ReplayConfig
+    gige: GigeConfig
     trigger: TriggerConfig
     calibration: CalibrationConfig
     develop: DevelopConfig
@@ -258,6 +255,11 @@ def _source(config: Config) -> Iterator[Contradiction]:
             ("replay.session", "rig.source"),
             "replay.session to name a recorded session because rig.source is replay; "
             "add the path or set rig.source to simulator",
+        )
+    if config.rig.source == "gige" and config.trigger.kind == "simulated":
+        yield Contradiction(
+            ("trigger.kind", "rig.source"),
+            "a trigger that real cameras can have because rig.source is gige; none starts them by software",
         )
 
 

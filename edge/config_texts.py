@@ -20,6 +20,7 @@ from edge.config_schema import Config
 from edge.errors import Fault
 
 UNITS = {
+    "ns": "nanoseconds",
     "us": "microseconds",
     "ms": "milliseconds",
     "s": "seconds",
@@ -28,6 +29,7 @@ UNITS = {
     "ev": "EV (stops)",
     "nits": "cd/m2",
     "gb": "gigabytes",
+    "mib": "mebibytes (2^20 bytes)",
     "ppm": "parts per million",
     "width": "pixels",
     "height": "pixels",
