@@ -126,7 +126,7 @@ class BuildSettings:
 
     def text(self) -> str:
         """As it stands in the key."""
-        return f"level {self.level}, {self.auxiliary_streams} auxiliary streams, strongly typed"
+        return f"level {self.level}, {self.auxiliary_streams} auxiliary streams, strongly typed, no TF32"
 
 
 @dataclass(frozen=True, slots=True)

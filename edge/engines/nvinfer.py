@@ -6,13 +6,17 @@ exist in ``tensorrt_rtx``, whose builder needs no GPU; the tests run them there.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from edge.engines.gpu import BuildSettings, Built, GpuError, Progress, TensorSpec
+
+log = logging.getLogger(__name__)
 
 OLDEST = (10, 3)
 """JetPack 6.1. Strongly typed networks are older, but their FP16 convolutions were completed by then."""
@@ -30,7 +34,7 @@ class TensorrtPrograms:
 
     def __init__(self, trt: Any) -> None:
         self._trt = trt
-        self._log, self._errors = _logger(trt)
+        self._log, self._errors = _logger(trt.ILogger)
         self._runtime = trt.Runtime(self._log)
 
     def load(self, plan: bytes, stream: int) -> TensorrtProgram:
@@ -78,7 +82,7 @@ class TensorrtBuilder:
 
     def __init__(self, trt: Any) -> None:
         self._trt = trt
-        self._log, self._errors = _logger(trt)
+        self._log, self._errors = _logger(trt.ILogger)
 
     def build(
         self, onnx: bytes, settings: BuildSettings, workspace_bytes: int, timings: bytes, progress: Progress
@@ -95,6 +99,7 @@ class TensorrtBuilder:
         config = builder.create_builder_config()
         config.builder_optimization_level = settings.level
         config.max_aux_streams = settings.auxiliary_streams
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: FP32 convolutions would round like FP16
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
         cache = config.create_timing_cache(timings) or config.create_timing_cache(b"")
@@ -128,8 +133,9 @@ def _refusal(parser: Any) -> str:
     if not parser.num_errors:
         return "TensorRT's parser refuses the graph and does not say why"
     error = parser.get_error(0)
-    node = getattr(error, "node_name", lambda: "")()  # empty where the file is no ONNX at all
-    return f"TensorRT's parser refuses {node or 'the file'}: {' '.join(error.desc().split())[:200]}"
+    node, operator = error.node_name(), error.node_operator()  # empty where the file is no ONNX at all
+    what = f"{node} ({operator})" if node else "the file"
+    return f"TensorRT's parser refuses {what}: {' '.join(error.desc().split())[:200]}"
 
 
 def _told(errors: deque[str], otherwise: str) -> str:
@@ -137,17 +143,23 @@ def _told(errors: deque[str], otherwise: str) -> str:
     return f"{otherwise}: {errors[-1]}" if errors else otherwise
 
 
-def _logger(trt: Any) -> tuple[Any, deque[str]]:
-    """A logger that keeps the last errors instead of printing them."""
+@cache
+def _logger(base: Any) -> tuple[Any, deque[str]]:
+    """A logger (of ``trt.ILogger``) that keeps the last errors for who asks, and hands warnings on.
+
+    One for the process: TensorRT stays with the first that it was given, and errors told to another are lost.
+    """
     errors: deque[str] = deque(maxlen=KEPT_MESSAGES)
 
-    class Log(trt.ILogger):  # type: ignore[misc]
+    class Log(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+            if severity in (base.ERROR, base.INTERNAL_ERROR):
                 errors.append(" ".join(message.split())[:200])
+            elif severity == base.WARNING:
+                log.info("TensorRT warns: %s", " ".join(message.split())[:200])
 
     return Log(), errors
 

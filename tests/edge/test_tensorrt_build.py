@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from edge.engines.build import BuildJob, Timings, Tools, build, workspace_bytes
 from edge.engines.choice import on_gpu, wanted_engines
 from edge.engines.driver import DriverProbe
 from edge.engines.gpu import BuildSettings, GpuError
-from edge.engines.nvinfer import TensorrtBuilder
 from edge.engines.onnx import OnnxEngine
 from edge.engines.plan import Proof
 from edge.engines.prove import Golden
@@ -384,46 +382,6 @@ print(ended.exit_code, bool(missing()), ended.output)
         ]
         assert all(golden.reference.shape == (96, 128, 3) for golden in goldens)
         assert max(golden.light[2] / golden.light[0] for golden in goldens) == pytest.approx(256, rel=0.05)
-
-
-def test_nvidias_own_builder_takes_the_framed_graph(tmp_path: Path, model: Path) -> None:
-    """The calls are TensorRT's, and its parser knows every node that we add. Runs without a GPU."""
-    if importlib.util.find_spec("tensorrt_rtx") is None:
-        pytest.skip(
-            "tensorrt_rtx is not installed: pip install --no-deps tensorrt-rtx-cu13{,-bindings,-libs}"
-        )
-    import tensorrt_rtx as trt
-
-    class ForSm86:
-        """TensorRT-RTX without a GPU has to be told which one it builds for."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(trt, name)
-
-        class Builder(trt.Builder):  # type: ignore[misc]
-            def create_builder_config(self) -> Any:
-                config = super().create_builder_config()
-                config.num_compute_capabilities = 1
-                config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-                return config
-
-    from test_tensorrt import graphs
-
-    told: list[str] = []
-    for graph in graphs(model, "pair"):
-        built = TensorrtBuilder(ForSm86()).build(
-            graph, BuildSettings(), 1 << 30, b"", lambda what, _: told.append(what)
-        )
-        assert len(built.plan) > 1000
-    assert told
-    with pytest.raises(GpuError, match="TensorRT's parser refuses"):
-        TensorrtBuilder(ForSm86()).build(b"no network", BuildSettings(), 1 << 30, b"", lambda *_: None)
-
-    def stop(_what: str, _share: float) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        TensorrtBuilder(ForSm86()).build(graph, BuildSettings(), 1 << 30, b"", stop)
 
 
 def test_a_proof_has_all_that_a_person_asks(tmp_path: Path, model: Path) -> None:
