@@ -165,6 +165,22 @@ install_torch() { # VENV; false if it cannot be had
   pip_install "$venv" "torch==$version"
 }
 
+# --- NVIDIA's ONNX parser and builder: a tool of the tests -------------------------------------------------
+# They need no GPU (95 MB). Their licence is NVIDIA's own, so they are no dependency of twinhdr, and without
+# their own dependencies, which are gigabytes of CUDA, they do all that the tests ask.
+
+TENSORRT_RTX=1.7.1.116
+
+install_tensorrt_rtx() { # VENV; false if it cannot be had
+  local package packages=()
+  "$1/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("tensorrt-rtx-cu13-bindings") != sys.argv[1])' \
+    "$TENSORRT_RTX" 2>/dev/null && return
+  [[ $(uname -m) == x86_64 ]] || return 1
+  say "installing TensorRT-RTX $TENSORRT_RTX, NVIDIA's ONNX parser and builder, for the tests of TensorRT graphs"
+  for package in "" -bindings -libs; do packages+=("tensorrt-rtx-cu13$package==$TENSORRT_RTX"); done
+  pip_install "$1" --no-deps "${packages[@]}"
+}
+
 # --- demo -------------------------------------------------------------------------------------------------
 
 run_demo() {
@@ -220,6 +236,8 @@ run_tests() {
     install_clone "$venv" dev
     local packages=(-p edge -p hw)
   fi
+  install_tensorrt_rtx "$venv" ||
+    note "not tested, because TensorRT-RTX cannot be had here: that NVIDIA's parser and builder take the networks"
   say "ruff: lint and format"
   "$python" -m ruff check .
   "$python" -m ruff format --check .
