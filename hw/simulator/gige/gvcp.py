@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from hw.simulator.gige.memory import (
     CONTROL_PRIVILEGE,
+    CONTROLLER_ADDRESS,
+    CONTROLLER_PORT,
     DISCOVERY_BYTES,
     HEARTBEAT_TIMEOUT_MS,
     PRIVILEGE_CONTROL,
@@ -167,11 +170,17 @@ class Control:
             raise RefusedError(ACCESS_DENIED, "another application controls the device")
         if privilege & (PRIVILEGE_CONTROL | PRIVILEGE_EXCLUSIVE):
             self._owner, self._heard_ns = peer, now_ns
-            self._memory.put_word(CONTROL_PRIVILEGE, privilege)
+            self._tell(privilege, peer)
         elif self._owner is not None:
             self._release()
 
     def _release(self) -> None:
         self._owner = None
-        self._memory.put_word(CONTROL_PRIVILEGE, 0)
+        self._tell(0, ("0.0.0.0", 0))
         self._behaviour.released()
+
+    def _tell(self, privilege: int, peer: Peer) -> None:
+        """Registers from which anybody can see who controls the device."""
+        self._memory.put_word(CONTROL_PRIVILEGE, privilege)
+        self._memory.put_word(CONTROLLER_PORT, peer[1])
+        self._memory.put_word(CONTROLLER_ADDRESS, int(ipaddress.IPv4Address(peer[0])))
