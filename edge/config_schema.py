@@ -14,6 +14,7 @@ from pydantic import Field
 
 from edge.config_gige import GigeConfig
 from edge.config_section import Section
+from edge.config_trigger import TriggerConfig, trigger_faults
 from edge.frames import Exposure, Rung
 
 SHORTEST_EXPOSURE_US = 10.0
@@ -108,10 +109,6 @@ class ReplayConfig(Section):
 
     session: FilePath | None
     pace: Pace
-
-
-class TriggerConfig(Section):
-    kind: Literal["simulated", "none"]
 
 
 class CalibrationConfig(Section):
@@ -256,6 +253,7 @@ def _source(config: Config) -> Iterator[Contradiction]:
             "replay.session to name a recorded session because rig.source is replay; "
             "add the path or set rig.source to simulator",
         )
+    yield from (Contradiction(*fault) for fault in trigger_faults(config))
     if config.rig.source == "gige" and config.trigger.kind == "simulated":
         yield Contradiction(
             ("trigger.kind", "rig.source"),
