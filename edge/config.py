@@ -27,7 +27,9 @@ DEFAULTS = Path(__file__).with_name("defaults.yaml")
 MAIN_FILE = Path("/etc/twinhdr/config.yaml")
 
 PATH_KEYS = frozenset({"replay.session", "calibration.file", "store.root"})
-NAME_OR_PATH_KEYS = frozenset({"simulator.scene", "fuse.model", "fuse.small_model"})
+NAME_OR_PATH_KEYS = frozenset(
+    {"simulator.scene", "fuse.model", "fuse.small_model", "video.reference.uri", "video.secondary.uri"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _absolute(tree: Located, folder: Path, path: tuple[str, ...], faults: list[F
         problem = f"got {text!r}; expected a path; write it in full, ~ is not expanded"
         faults.append(Fault(tree.file, tree.line, key, problem))
         return tree
-    if key in NAME_OR_PATH_KEYS and re.fullmatch(r"[\w-]+", text):
+    if key in NAME_OR_PATH_KEYS and re.fullmatch(r"[\w-]+|\w+://.*", text):
         return tree
     # normpath, not resolve: a link that is moved later must keep its meaning
     return replace(tree, value=os.path.normpath(folder / text))

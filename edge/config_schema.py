@@ -15,6 +15,7 @@ from pydantic import Field
 from edge.config_gige import GigeConfig
 from edge.config_section import Section
 from edge.config_trigger import TriggerConfig, trigger_faults
+from edge.config_video import VideoConfig, video_faults
 from edge.frames import Exposure, Rung
 
 SHORTEST_EXPOSURE_US = 10.0
@@ -63,7 +64,7 @@ class SecondaryConfig(Section):
 class RigConfig(Section):
     """The two cameras."""
 
-    source: Literal["simulator", "replay", "gige"]
+    source: Literal["simulator", "replay", "gige", "video"]
     width: Even
     height: Even
     bit_depth: Literal[8, 10, 12]
@@ -194,6 +195,7 @@ class Config(Section):
     simulator: SimulatorConfig
     replay: ReplayConfig
     gige: GigeConfig
+    video: VideoConfig
     trigger: TriggerConfig
     calibration: CalibrationConfig
     develop: DevelopConfig
@@ -254,6 +256,8 @@ def _source(config: Config) -> Iterator[Contradiction]:
             "add the path or set rig.source to simulator",
         )
     yield from (Contradiction(*fault) for fault in trigger_faults(config))
+    if config.rig.source == "video":
+        yield from (Contradiction(*fault) for fault in video_faults(config.video, config.rig))
     if config.rig.source == "gige" and config.trigger.kind == "simulated":
         yield Contradiction(
             ("trigger.kind", "rig.source"),

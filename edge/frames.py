@@ -30,6 +30,8 @@ class FrameStatus(enum.Enum):
     OK = "ok"
     INCOMPLETE = "incomplete"
     """Packets are missing; the image must not be used."""
+    UNKNOWN_EXPOSURE = "unknown_exposure"
+    """Nothing says what it was taken with: its counts mean no radiance."""
 
 
 class Rung(enum.IntEnum):
