@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field
 
+from edge.config_exposure import ExposureConfig, crossed
 from edge.config_gige import GigeConfig
 from edge.config_section import Section
 from edge.config_trigger import TriggerConfig, trigger_faults
@@ -100,6 +101,7 @@ class SimulatorConfig(Section):
     """A moving world made of one HDR image, filmed by two virtual cameras."""
 
     scene: Text
+    light: Literal["steady", "sunrise", "tunnel", "lamp"]
     seed: int = Field(ge=0, le=2**63 - 1)
     pace: Pace
     faults: FaultsConfig
@@ -198,6 +200,7 @@ class Config(Section):
     video: VideoConfig
     trigger: TriggerConfig
     calibration: CalibrationConfig
+    exposure: ExposureConfig
     develop: DevelopConfig
     pair: PairConfig
     fuse: FuseConfig
@@ -221,7 +224,8 @@ class Contradiction(NamedTuple):
 
 def contradictions(config: Config) -> list[Contradiction]:
     """All contradictions between keys, in the order of the file."""
-    return [*_exposures(config.rig), *_source(config), *_ladder(config.fuse), *_hdr(config.hdr)]
+    planned = (Contradiction(*fault) for fault in crossed(config.exposure))
+    return [*_exposures(config.rig), *_source(config), *planned, *_ladder(config.fuse), *_hdr(config.hdr)]
 
 
 def _exposures(rig: RigConfig) -> Iterator[Contradiction]:
@@ -255,9 +259,9 @@ def _source(config: Config) -> Iterator[Contradiction]:
             "replay.session to name a recorded session because rig.source is replay; "
             "add the path or set rig.source to simulator",
         )
-    yield from (Contradiction(*fault) for fault in trigger_faults(config))
     if config.rig.source == "video":
         yield from (Contradiction(*fault) for fault in video_faults(config.video, config.rig))
+    yield from (Contradiction(*fault) for fault in trigger_faults(config))
     if config.rig.source == "gige" and config.trigger.kind == "simulated":
         yield Contradiction(
             ("trigger.kind", "rig.source"),

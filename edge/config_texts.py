@@ -31,6 +31,7 @@ UNITS = {
     "gb": "gigabytes",
     "mib": "mebibytes (2^20 bytes)",
     "ppm": "parts per million",
+    "hz": "hertz",
     "width": "pixels",
     "height": "pixels",
     "bit_depth": "bits",
@@ -168,17 +169,17 @@ def _plain_number(value: Any) -> str:
 
 
 def _did_you_mean(path: tuple[str | int, ...]) -> str:
-    """Advice for an unknown key: a similar key here, the same key elsewhere, or the keys there are."""
+    """Advice for an unknown key: the same key elsewhere, a similar key here, or the keys there are."""
     wrong = str(path[-1])
     section: Any = _known(path[:-1])[1] if len(path) > 1 else Config
     siblings = list(section.model_fields)
     everywhere = {key.rsplit(".", 1)[-1]: key for key in _all_keys(Config)}
     if wrong in set(_all_keys(Config)):
         return f"indent {wrong.rsplit('.', 1)[-1]} below {wrong.rsplit('.', 1)[0]}, one section a line"
-    if close := difflib.get_close_matches(wrong.lower(), siblings, n=1, cutoff=0.6):
-        return f"did you mean {close[0]}?"
     if wrong in everywhere:
         return f"did you mean {everywhere[wrong]}?"
+    if close := difflib.get_close_matches(wrong.lower(), siblings, n=1, cutoff=0.6):
+        return f"did you mean {close[0]}?"
     if close := difflib.get_close_matches(wrong.lower(), everywhere, n=1, cutoff=0.75):
         return f"did you mean {everywhere[close[0]]}?"
     return f"expected one of {', '.join(siblings)}; correct or delete it"

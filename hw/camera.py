@@ -74,7 +74,8 @@ class Camera(Protocol):
     def set_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Cycle through ``exposures`` from the next frame the camera can still change.
 
-        One exposure: constant. Frames say what they were really taken with.
+        One exposure: constant. A cycle as long as the one before goes on at its place in it, so that small
+        changes leave the alternation whole. Frames say what they were really taken with.
         """
 
     def stop(self) -> None:

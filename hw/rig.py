@@ -50,6 +50,7 @@ def simulator_spec(config: Config) -> SimulatorSpec:
         width=rig.width,
         height=rig.height,
         seed=config.simulator.seed,
+        light=config.simulator.light,
         reference=reference,
         secondary=secondary,
     )

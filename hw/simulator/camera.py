@@ -12,6 +12,7 @@ import numpy as np
 from edge.frames import CameraName, Exposure, Frame, FrameStatus, Image
 from hw.camera import CameraError, CameraInfo, CameraLostError
 from hw.simulator.clock import SimulatedClock
+from hw.simulator.light import light_factor
 from hw.simulator.scene import View, World
 from hw.simulator.sensor import expose
 from hw.simulator.spec import CameraSpec, SimulatorSpec, check_exposures
@@ -19,12 +20,16 @@ from hw.simulator.timeline import (
     Cycle,
     Fate,
     FrameTimes,
+    continued,
     device_stamp,
     frame_fate,
     frame_rng,
     frame_times,
     used_exposure,
 )
+
+KEPT_CYCLES = 64
+"""Settings that a late frame may still be taken with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,11 @@ class SimulatedCamera:
             raise CameraError(str(error)) from error
         with self._lock:
             lag = self._spec.exposure_lag_frames if self._clock.started else 0
-            self._cycles.append(Cycle(self._seq + lag, cycle))
+            changed = continued(self._cycles[-1], self._seq + lag, cycle)
+            if changed.since == self._cycles[-1].since:
+                self._cycles.pop()  # nothing was taken with it
+            self._cycles.append(changed)
+            del self._cycles[:-KEPT_CYCLES]
 
     def read(self, timeout_s: float) -> Frame | None:
         """See Camera. Rendering counts towards ``timeout_s`` but is never cut short."""
@@ -150,7 +159,9 @@ class SimulatedCamera:
         )
 
     def _image(self, seq: int, exposure: Exposure, times: FrameTimes) -> Image:
-        radiance = self._world.exposed(times.mid_ns * 1e-9, exposure.exposure_us * 1e-6, self._view)
-        ratio = exposure.light / self._reference_light
+        mid_s, exposure_s = times.mid_ns * 1e-9, exposure.exposure_us * 1e-6
+        radiance = self._world.exposed(mid_s, exposure_s, self._view)
+        lit = light_factor(self._rig.light, mid_s, exposure_s)
+        ratio = lit * exposure.light / self._reference_light
         rng = frame_rng(self._rig.seed, self._name, seq, "noise")
         return expose(radiance, self._spec.sensor, ratio, exposure.gain_db, rng)

@@ -9,6 +9,7 @@ from hw.camera import TriggerError
 from hw.simulator.camera import SimulatedCamera
 from hw.simulator.clock import SimulatedClock
 from hw.simulator.library import scene_stage, scene_world
+from hw.simulator.light import light_factor
 from hw.simulator.motion import Matrix, similarity, translation
 from hw.simulator.scene import REFERENCE_VIEW, View, World
 from hw.simulator.spec import SimulatorSpec
@@ -105,7 +106,9 @@ def truth(
     if exposure is None:
         exposure = used_exposure((Cycle(0, camera.exposures),), camera, spec.seed, "reference", reference_seq)
     times = frame_times(camera, spec.seed, "reference", reference_seq, exposure)
-    radiance = world.exposed(times.mid_ns * 1e-9, exposure.exposure_us * 1e-6)
-    if exposure != base:
-        radiance *= np.float32(exposure.light / base.light)
+    mid_s, exposure_s = times.mid_ns * 1e-9, exposure.exposure_us * 1e-6
+    radiance = world.exposed(mid_s, exposure_s)
+    scale = light_factor(spec.light, mid_s, exposure_s) * exposure.light / base.light
+    if scale != 1.0:
+        radiance *= np.float32(scale)
     return radiance

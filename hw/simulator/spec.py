@@ -12,6 +12,7 @@ from typing import Any
 
 from edge.errors import EX_DATAERR, TwinhdrError
 from edge.frames import CameraName, Exposure
+from hw.simulator.light import Light
 from hw.simulator.motion import Motion
 from hw.simulator.scene import Stage
 from hw.simulator.sensor import Sensor
@@ -114,6 +115,7 @@ class SimulatorSpec:
     width: int = 960
     height: int = 540
     seed: int = 1
+    light: Light = "steady"
     reference: CameraSpec = field(default_factory=_reference)
     secondary: CameraSpec = field(default_factory=_secondary)
     geometry: Geometry = Geometry()

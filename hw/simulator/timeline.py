@@ -94,6 +94,12 @@ class Cycle:
     exposures: tuple[Exposure, ...]
 
 
+def continued(before: Cycle, since: int, exposures: tuple[Exposure, ...]) -> Cycle:
+    """``exposures`` from frame ``since`` on; a cycle as long as ``before`` goes on at its place in it."""
+    place = (since - before.since) % len(exposures) if len(exposures) == len(before.exposures) else 0
+    return Cycle(since, exposures[place:] + exposures[:place])
+
+
 def intended_exposure(cycles: Sequence[Cycle], seq: int) -> Exposure:
     """What frame ``seq`` is meant to be taken with; ``cycles`` in the order they were set."""
     cycle = next(c for c in reversed(cycles) if c.since <= seq)
