@@ -13,10 +13,13 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge.tonemap import YuvImage
 
 CameraName: TypeAlias = Literal["reference", "secondary"]
 PixelFormat: TypeAlias = Literal["bayer_rggb", "bayer_bggr", "bayer_grbg", "bayer_gbrg", "rgb", "mono"]
@@ -117,7 +120,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class HdrFrame:
-    """One fused frame: (H, W, 3) float32 scene-linear Rec. 709 radiance in reference units, >= 0."""
+    """One fused frame: (H, W, 3) float32 scene-linear Rec. 709 radiance in reference units, >= 0.
+
+    ``video`` is the same picture as a video signal, where what fused it could compute that on the way.
+    """
 
     seq: int
     t_ns: int
@@ -128,6 +134,7 @@ class HdrFrame:
     high_seq: int | None
     low_age_ns: int | None
     high_age_ns: int | None
+    video: YuvImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
