@@ -17,6 +17,7 @@ from edge.pair import Pairer
 from edge.prepare import Preparer
 from edge.register import Calibration, Rectifier
 from edge.stopwatch import Stopwatch
+from edge.tonemap import video_format
 from hw.camera import CameraInfo
 
 
@@ -91,7 +92,7 @@ def build_line(
     return FusionLine(
         Pairer(round(config.pair.max_age_ms * 1e6), wait_ns),
         preparer,
-        Fuser(engines, aligner_of(config, offline)),
+        Fuser(engines, aligner_of(config, offline), video_format(config.hdr) if config.hdr.enabled else None),
         plan,
         time.monotonic_ns,
         watch,

@@ -28,11 +28,11 @@ from edge.health import Health
 from edge.line import Fused, LadderPlan
 from edge.pair import Stamped
 from edge.preview import PreviewHub
-from edge.recorder import SAMPLE_STEP, video_format
+from edge.recorder import SAMPLE_STEP
 from edge.rig import OpenRig, open_rig
 from edge.sidecar import SidecarWriter
 from edge.stopwatch import Stopwatch
-from edge.tonemap import HdrToneMapper
+from edge.tonemap import HdrToneMapper, video_format
 from edge.viewer import Viewer
 
 WARM_UP = 8

@@ -21,6 +21,9 @@ BT2020_XY = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 REC709_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 BT2020_LUMA = (0.2627, 0.6780, 0.0593)
 PQ_MAX_NITS = 10000.0
+PQ_M1, PQ_M2 = 2610.0 / 16384.0, 78.84375
+PQ_C1, PQ_C2, PQ_C3 = 0.8359375, 18.8515625, 18.6875
+HLG_A, HLG_B, HLG_C = 0.17883277, 0.28466892, 0.55991073
 
 
 def rgb_to_xyz(primaries: tuple[tuple[float, float], ...]) -> Float64:
@@ -47,23 +50,22 @@ def bt2020_ycbcr() -> Float64:
 
 def pq_from_nits(nits: Any) -> Float64:
     """ST 2084 inverse EOTF: cd/m2 in [0, 10000] to signal in [0, 1]."""
-    y = np.power(np.clip(np.asarray(nits, np.float64) / PQ_MAX_NITS, 0.0, 1.0), 2610.0 / 16384.0)
-    ratio = (0.8359375 + 18.8515625 * y) / (1.0 + 18.6875 * y)
-    return np.asarray(np.power(ratio, 78.84375), np.float64)
+    y = np.power(np.clip(np.asarray(nits, np.float64) / PQ_MAX_NITS, 0.0, 1.0), PQ_M1)
+    ratio = (PQ_C1 + PQ_C2 * y) / (1.0 + PQ_C3 * y)
+    return np.asarray(np.power(ratio, PQ_M2), np.float64)
 
 
 def nits_from_pq(signal: Any) -> Float64:
     """ST 2084 EOTF: signal in [0, 1] to cd/m2."""
-    e = np.power(np.clip(np.asarray(signal, np.float64), 0.0, 1.0), 1.0 / 78.84375)
-    y = np.maximum(e - 0.8359375, 0.0) / (18.8515625 - 18.6875 * e)
-    return np.asarray(PQ_MAX_NITS * np.power(y, 16384.0 / 2610.0), np.float64)
+    e = np.power(np.clip(np.asarray(signal, np.float64), 0.0, 1.0), 1.0 / PQ_M2)
+    y = np.maximum(e - PQ_C1, 0.0) / (PQ_C2 - PQ_C3 * e)
+    return np.asarray(PQ_MAX_NITS * np.power(y, 1.0 / PQ_M1), np.float64)
 
 
 def hlg_from_scene(light: Any) -> Float64:
     """BT.2100 HLG OETF: scene light in [0, 1] to signal in [0, 1]."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
     e = np.clip(np.asarray(light, np.float64), 0.0, 1.0)
-    log_part = a * np.log(np.maximum(12.0 * e - b, 1e-12)) + c
+    log_part = HLG_A * np.log(np.maximum(12.0 * e - HLG_B, 1e-12)) + HLG_C
     return np.asarray(np.where(e <= 1.0 / 12.0, np.sqrt(3.0 * e), log_part), np.float64)
 
 

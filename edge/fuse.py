@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 
 from edge.align import Aligner
-from edge.engines import Engine, EngineError, Light, PairCache, mean_gamma
+from edge.engines import Engine, EngineError, Light, PairCache, VideoEngine, mean_gamma
 from edge.frames import FloatImage, Frame, Group, HdrFrame, Rung
 from edge.merge import MergePair, Merger
 from edge.prepare import Prepared
+from edge.tonemap import HdrFormat, YuvImage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +40,19 @@ class _Pair:
 class Fuser:
     """Fuses groups on any rung. One thread. ``engines`` maps MODEL and SMALL_MODEL to what runs them.
 
-    ``aligner`` None leaves the pair where the calibration puts it.
+    ``aligner`` None leaves the pair where the calibration puts it. ``video`` is the signal that frames are
+    brought into by engines that can (VideoEngine).
     """
 
-    def __init__(self, engines: Mapping[Rung, Engine], aligner: Aligner | None = None) -> None:
+    def __init__(
+        self,
+        engines: Mapping[Rung, Engine],
+        aligner: Aligner | None = None,
+        video: HdrFormat | None = None,
+    ) -> None:
         self._engines = dict(engines)
         self._aligner = aligner
+        self._video = video
         self._pairs: dict[Rung, tuple[_Pair, PairCache]] = {}
         self._merger = Merger()
         self._merge_pair: tuple[_Pair, MergePair] | None = None
@@ -70,33 +78,38 @@ class Fuser:
         if not self.possible(group, rung):
             rung = Rung.REFERENCE
         alone = rung is Rung.REFERENCE
+        radiance, video = self._radiance(prepared, rung)
         return HdrFrame(
             seq=group.reference.seq,
             t_ns=group.t_ns,
-            radiance=self._radiance(prepared, rung),
+            radiance=radiance,
             rung=rung,
             model=self.model_name(rung),
             low_seq=None if alone or group.low is None else group.low.seq,
             high_seq=None if alone or group.high is None else group.high.seq,
             low_age_ns=None if alone else group.low_age_ns,
             high_age_ns=None if alone else group.high_age_ns,
+            video=video,
         )
 
-    def _radiance(self, prepared: Prepared, rung: Rung) -> FloatImage:
+    def _radiance(self, prepared: Prepared, rung: Rung) -> tuple[FloatImage, YuvImage | None]:
         if rung is Rung.REFERENCE:
-            return prepared.reference
+            return prepared.reference, None
         if rung is Rung.MERGE:
             pair, low, high = _pair(prepared)
             if self._merge_pair is None or not self._merge_pair[0].is_that_of(pair):
                 self._merge_pair = (pair, self._merger.prepare_pair(low, high, pair.light))
-            return self._merger.merge(self._merge_pair[1], prepared.reference)
+            return self._merger.merge(self._merge_pair[1], prepared.reference), None
         engine = self._engines[rung]
         fixed = _pair(prepared) if self._aligner is None else None
         try:
             cache = (
                 self._moved(prepared, engine) if fixed is None else self._kept(prepared, rung, engine, *fixed)
             )
-            radiance = engine.fuse(cache, prepared.reference)
+            if self._video is not None and isinstance(engine, VideoEngine):
+                radiance, video = engine.fuse_video(cache, prepared.reference, self._video)
+            else:
+                radiance, video = engine.fuse(cache, prepared.reference), None
         except EngineError:
             raise
         except Exception as error:
@@ -104,7 +117,7 @@ class Fuser:
             raise EngineError(f"{engine.name}: {type(error).__name__}: {error}") from error
         if radiance.shape != prepared.reference.shape or not math.isfinite(sum(cv2.sumElems(radiance))):
             raise EngineError(f"{engine.name}: the network answers with values that are no picture")
-        return radiance
+        return radiance, video
 
     def _moved(self, prepared: Prepared, engine: Engine) -> PairCache:
         """The pair brought onto this very reference frame."""

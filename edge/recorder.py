@@ -13,18 +13,11 @@ from edge.frames import FloatImage, HdrFrame
 from edge.hdr_metadata import ContentLight
 from edge.session import SessionWriter
 from edge.stopwatch import Stopwatch
-from edge.tonemap import HdrFormat, HdrToneMapper
+from edge.tonemap import HdrToneMapper, video_format
 
 SAMPLE_STEP = 4
 """Mean luminance is read from every fourth pixel of every fourth row."""
 LUMINANCE_709 = (0.2126, 0.7152, 0.0722)
-
-
-def video_format(hdr: HdrConfig) -> HdrFormat:
-    """The signal that the configuration asks for."""
-    return HdrFormat(
-        transfer=hdr.transfer, reference_white_nits=hdr.reference_white_nits, peak_nits=hdr.peak_nits
-    )
 
 
 def expected_light(hdr: HdrConfig, full_scale: float) -> ContentLight:
@@ -75,7 +68,9 @@ class HdrRecorder:
     def write(self, frame: HdrFrame) -> float:
         """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError."""
         with self._watch.stage("tonemap"):
-            image = self._mapper.convert(frame.radiance)
+            image = frame.video
+            if image is None or image.format != self._mapper.format:
+                image = self._mapper.convert(frame.radiance)
         with self._watch.stage("measure"):
             mean_mu = mean_mu_luminance(frame.radiance, self._full_scale, SAMPLE_STEP)
             mean_luminance = _mean_luminance(frame.radiance)

@@ -12,7 +12,7 @@ The transfer function is a table over all 65536 half-float values: a half keeps 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -23,7 +23,20 @@ from edge.frames import FloatImage
 from edge.hdr_metadata import FrameLight
 from edge.sdr import Rgb8, SdrPreview, ToneCurve, to_jpeg
 
-__all__ = ["HdrFormat", "HdrToneMapper", "Plane", "Rgb8", "SdrPreview", "ToneCurve", "YuvImage", "to_jpeg"]
+if TYPE_CHECKING:
+    from edge.config_schema import HdrConfig
+
+__all__ = [
+    "HdrFormat",
+    "HdrToneMapper",
+    "Plane",
+    "Rgb8",
+    "SdrPreview",
+    "ToneCurve",
+    "YuvImage",
+    "to_jpeg",
+    "video_format",
+]
 
 Plane: TypeAlias = NDArray[np.uint16]
 
@@ -45,19 +58,27 @@ class HdrFormat:
     min_nits: float = 0.0001
 
 
+def video_format(hdr: HdrConfig) -> HdrFormat:
+    """The signal that the configuration asks for."""
+    return HdrFormat(
+        transfer=hdr.transfer, reference_white_nits=hdr.reference_white_nits, peak_nits=hdr.peak_nits
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class YuvImage:
     """10-bit limited-range Y'CbCr 4:2:0, BT.2020 non-constant luminance; codes in the low bits of uint16.
 
     ``y`` is (H, W), ``cb`` and ``cr`` are (H/2, W/2), H and W even (an odd image was padded by its last row
     or column). Chroma is sited left (H.265 chroma sample location type 0). ``light`` is None for HLG, which
-    carries no static metadata.
+    carries no static metadata. ``format`` is the signal that the codes are of.
     """
 
     y: Plane
     cb: Plane
     cr: Plane
     light: FrameLight | None
+    format: HdrFormat
 
 
 class HdrToneMapper:
@@ -96,7 +117,8 @@ class HdrToneMapper:
         light = self._measure(work) if self.format.transfer == "pq" else None
         y = np.empty(even.shape[:2], np.uint16)
         cv2.split(work.codes, (y, work.plane_b, work.plane_c))
-        return YuvImage(y, _halve_left_sited(work.plane_b), _halve_left_sited(work.plane_c), light)
+        cb, cr = _halve_left_sited(work.plane_b), _halve_left_sited(work.plane_c)
+        return YuvImage(y, cb, cr, light, self.format)
 
     def _measure(self, work: _Work) -> FrameLight:
         """Light of max(R, G, B) per pixel (CTA-861.3), read back from the signal that is shown."""

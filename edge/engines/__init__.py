@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
+
+if TYPE_CHECKING:
+    from edge.tonemap import HdrFormat, YuvImage
 
 Light: TypeAlias = tuple[float, float, float]
 """Exposure time times gain of (low, reference, high), relative to the reference: (0.25, 1, 4) at 2 EV."""
@@ -58,6 +61,16 @@ class Engine(Protocol):
 
     def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
         """Radiance (H, W, 3) float32 of the reference view, in reference units, >= 0."""
+
+
+@runtime_checkable
+class VideoEngine(Engine, Protocol):
+    """An engine that can bring its answer into a video signal where it computes it."""
+
+    def fuse_video(
+        self, cache: PairCache, reference: FloatImage, fmt: HdrFormat
+    ) -> tuple[FloatImage, YuvImage | None]:
+        """``fuse``, and the same picture as ``HdrToneMapper`` would convert it, to one code of 10 bits."""
 
 
 def mean_gamma(linear: FloatImage) -> float:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from edge.engines import Engine, EngineError
 from edge.engines.framing import framed, in_two
 from edge.engines.gpu import BuildSettings, Built, GpuError, Platform, Progress
-from edge.engines.plan import AGREEMENT_DB, Cut, Identity, Proof
-from edge.engines.prove import Golden, agreement_db, check_goldens, latencies_ms
+from edge.engines.plan import AGREEMENT_DB, TONE_CODES, Cut, Identity, Proof
+from edge.engines.prove import Golden, agreement_db, check_goldens, latencies_ms, tone_codes
 from edge.engines.store import EngineStore, write_whole
 from edge.engines.tensorrt import TensorrtEngine
+from edge.engines.tone import toned
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -142,7 +143,8 @@ def _graphs(job: BuildJob, prepare: Prepare) -> tuple[list[bytes], int]:
         cut = [name for name in facts.get("twinhdr.pair_cache", "").split(",") if name]
         if job.cut == "pair" and not cut:
             raise ValueError("it names no tensors to keep per pair (twinhdr.pair_cache); build it whole")
-        parts = in_two(graph, cut) if job.cut == "pair" else (graph,)
+        *first, last = in_two(graph, cut) if job.cut == "pair" else (graph,)
+        parts = [*first, toned(last, job.height, job.width)]
     except Exception as error:  # protobuf and ONNX raise what they like over a damaged file
         raise EngineError(f"{job.model}: cannot be prepared for TensorRT ({_first_line(error)})") from error
     return [part.SerializeToString() for part in parts], int(facts.get("twinhdr.multiple", "1"))
@@ -185,6 +187,12 @@ def _prove(
                 f"{job.model}: the engine for {here.title} agrees with FP32 to {db:.1f} dB on {name}, and "
                 f"{AGREEMENT_DB:g} dB are needed; it is not used, what was there before stays"
             )
+    codes = tone_codes(engine, goldens[-1])
+    if codes > TONE_CODES:
+        raise EngineError(
+            f"{job.model}: the video planes of the engine for {here.title} are {codes} codes off the CPU's, "
+            f"and {TONE_CODES} is allowed; it is not used, what was there before stays"
+        )
     progress("measuring its latency", 0.0)
     latency = latencies_ms(engine, goldens[0], tools.latency_runs, tools.now_ns)
     return Proof(
@@ -194,6 +202,7 @@ def _prove(
         identity=asdict(here),
         parts=tools.store.part_files(job.name, here, plans),
         agreement_db=agreements,
+        tone_codes=codes,
         latency_ms=latency,
         memory_bytes=_memory(engine, plans, free_before),
         software={"twinhdr": tools.software, "tensorrt": tools.platform.tensorrt},

@@ -18,13 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Cut: TypeAlias = Literal["whole", "pair"]
 """``whole``: one graph, run for every frame; ``pair``: two graphs, the first run once per low/high pair."""
 
-RECIPE = 1
+RECIPE = 2
 """Of the graph made from a model file: raise it when framing, conversion to FP16 or the cut change."""
 ANY = "any"
 """Settings that the runtime asks for: they change how fast an engine is, not where it may run."""
 AGREEMENT_DB = 50.0
 """Least PSNR-mu between engine and FP32 on every golden scene; rounding to 8 bits costs 59 dB."""
-FORMAT: Literal[1] = 1
+TONE_CODES = 1
+"""Most that a code of the video planes may differ from the CPU's."""
+FORMAT: Literal[2] = 2
 LARGEST_PROOF = 1 << 20
 
 
@@ -109,7 +111,7 @@ class Latency(_Entry):
 class Proof(_Entry):
     """That an engine computes the same picture, how fast, and from what it was built."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     multiple: Annotated[int, Field(gt=0)]
     """Of the network's window grid, as the model file says."""
     model: str
@@ -119,6 +121,8 @@ class Proof(_Entry):
     parts: Annotated[tuple[PartFile, ...], Field(min_length=1, max_length=2)]
     agreement_db: Annotated[dict[str, Positive], Field(min_length=1)]
     """PSNR-mu of the engine against FP32 in ONNX Runtime, by golden scene; 120 stands for equal."""
+    tone_codes: Annotated[int, Field(ge=0)]
+    """Largest difference of the video planes to the CPU's tone curve, in codes of 10 bits, PQ and HLG."""
     latency_ms: dict[str, Latency]
     """``frame``: a pair and its frame; ``fuse``: a frame whose pair is on the GPU already."""
     memory_bytes: dict[str, int]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.engines import Engine, EngineError, Light, PairCache, mean_gamma
+from edge.engines import Engine, EngineError, Light, PairCache, VideoEngine, mean_gamma
 from edge.engines.plan import Latency
 from edge.frames import FloatImage
 from edge.quality import psnr_mu
+from edge.tonemap import HdrFormat, HdrToneMapper
 
 EQUAL_DB = 120.0
 """Written where two pictures are equal to the last bit, because JSON has no infinity."""
@@ -37,6 +38,24 @@ def agreement_db(engine: Engine, exact: Engine, goldens: Iterable[Golden]) -> It
         picture, expected = _fuse(engine, golden), _fuse(exact, golden)
         db = psnr_mu(picture, expected, golden.light[1] / golden.light[0])
         yield golden.name, min(max(db, 0.0), EQUAL_DB) if np.isfinite(picture).all() else 0.0
+
+
+def tone_codes(engine: VideoEngine, golden: Golden) -> int:
+    """Largest difference in 10-bit codes between the engine's video planes and the CPU's, for PQ and HLG.
+
+    Both are given the engine's own radiance. Planes that are missing or of another size count as 1023.
+    """
+    mean, worst = mean_gamma(golden.reference), 0
+    cache = engine.encode_pair(golden.low, golden.high, golden.light, mean)
+    for fmt in (HdrFormat("pq"), HdrFormat("hlg")):
+        radiance, image = engine.fuse_video(cache, golden.reference, fmt)
+        expected = HdrToneMapper(fmt).convert(radiance)
+        for plane in ("y", "cb", "cr"):
+            there, wanted = getattr(image, plane, None), getattr(expected, plane)
+            if there is None or there.shape != wanted.shape:
+                return 1023
+            worst = max(worst, int(np.abs(there.astype(np.int32) - wanted).max()))
+    return worst
 
 
 def latencies_ms(engine: Engine, golden: Golden, runs: int, now_ns: Callable[[], int]) -> dict[str, Latency]:

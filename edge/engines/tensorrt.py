@@ -19,13 +19,16 @@ import numpy as np
 
 from edge.engines import EngineError, Light, PairCache, pair_numbers
 from edge.engines.gpu import Gpu, GpuError, Graph, Private, Program, Shared, TensorSpec
+from edge.engines.tone import CHROMA, DISPLAY, LIGHT, LUMA, VIDEO, display_values, padded, video_image
 from edge.frames import FloatImage
+from edge.tonemap import HdrFormat, YuvImage
 
 log = logging.getLogger(__name__)
 
-FRAME_INPUTS = {"reference"}
+FRAME_INPUTS = {"reference", DISPLAY}
 PAIR_INPUTS = {"low", "high", "exposure", "mean"}
 OUTPUT = "radiance"
+OF_FRAME = FRAME_INPUTS | {OUTPUT} | VIDEO
 MOST_SLOTS = 8
 """Of caches alive at once. The fuser holds one and makes the next; more than this is a leak."""
 
@@ -105,8 +108,10 @@ class TensorrtEngine:
             self._frame_program = programs[-1]
             self._specs = self._checked(programs)
             self.height, self.width = self._specs["reference"].shape[:2]
-            self._reference = gpu.shared(self._specs["reference"])
-            self._radiance = gpu.shared(self._specs[OUTPUT])
+            self._frame = {
+                name: gpu.shared(self._specs[name]) for name in sorted(OF_FRAME & set(self._specs))
+            }
+            self._show(HdrFormat())
             self._free.append(self._new_slot())
 
     @property
@@ -118,9 +123,8 @@ class TensorrtEngine:
     @property
     def buffer_bytes(self) -> int:
         """Pictures and pairs, for the slots that there are now."""
-        of_frame = FRAME_INPUTS | {OUTPUT}
-        per_slot = sum(spec.nbytes for name, spec in self._specs.items() if name not in of_frame)
-        return sum(self._specs[name].nbytes for name in of_frame) + per_slot * len(self._slots)
+        per_slot = sum(spec.nbytes for name, spec in self._specs.items() if name not in OF_FRAME)
+        return sum(self._specs[name].nbytes for name in self._frame) + per_slot * len(self._slots)
 
     @property
     def captured(self) -> bool:
@@ -152,17 +156,39 @@ class TensorrtEngine:
 
     def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
         """See Engine."""
+        with self._fused(cache, reference, None):
+            return np.array(self._frame[OUTPUT].array)
+
+    def fuse_video(
+        self, cache: PairCache, reference: FloatImage, fmt: HdrFormat
+    ) -> tuple[FloatImage, YuvImage | None]:
+        """See VideoEngine. Without video planes where the plans have none."""
+        with self._fused(cache, reference, fmt):
+            radiance = np.array(self._frame[OUTPUT].array)
+            if LUMA not in self._frame:
+                return radiance, None
+            luma, chroma, light = (self._frame[name].array for name in (LUMA, CHROMA, LIGHT))
+            return radiance, video_image(luma, chroma, light, self.width, fmt)
+
+    @contextlib.contextmanager
+    def _fused(self, cache: PairCache, reference: FloatImage, fmt: HdrFormat | None) -> Iterator[None]:
+        """Inside, the buffers hold the frame's answers."""
         if not isinstance(cache, _Cached) or cache.engine is not self:
             raise TypeError(f"{self.name}: fuse wants what its own encode_pair answered with")
         if reference.shape[:2] != (self.height, self.width):
             raise ValueError(f"reference is {reference.shape[:2]}, pair is {(self.height, self.width)}")
         with self._working():
-            np.copyto(self._reference.array, reference)
+            np.copyto(self._frame["reference"].array, reference)
+            if fmt is not None:
+                self._show(fmt)
             assert cache.slot.frame is not None
             cache.slot.frame.run()
             self.gpu.wait()
-            out: FloatImage = np.array(self._radiance.array)
-        return out
+            yield
+
+    def _show(self, fmt: HdrFormat) -> None:
+        if DISPLAY in self._frame:
+            np.copyto(self._frame[DISPLAY].array, display_values(fmt))
 
     # set-up
 
@@ -188,13 +214,24 @@ class TensorrtEngine:
             or any(specs[name].shape != (3,) for name in ("exposure", "mean") if name in specs)
         ):
             raise GpuError("it does not take and answer pictures (height, width, 3)")
+        self._check_video(specs)
         return specs
+
+    def _check_video(self, specs: dict[str, TensorSpec]) -> None:
+        """Raises GpuError for planes that are not those of ``edge.engines.tone``."""
+        if not specs.keys() & (VIDEO | {DISPLAY}):
+            return
+        height, width = specs[OUTPUT].shape[:2]
+        tall, wide = padded(height, width)
+        wanted = {LUMA: (tall, wide // 2), CHROMA: (2, tall // 2, wide // 4), LIGHT: (2,), DISPLAY: (3,)}
+        if any(name not in specs or specs[name].shape != shape for name, shape in wanted.items()):
+            raise GpuError("its video planes are none of a twinhdr engine's")
 
     def _new_slot(self) -> _Slot:
         if len(self._slots) >= MOST_SLOTS:
             raise GpuError(f"{MOST_SLOTS} pairs are held at once; let go of the caches of old ones")
         names = PAIR_INPUTS & set(self._specs)
-        kept = set(self._specs) - names - FRAME_INPUTS - {OUTPUT}
+        kept = set(self._specs) - names - OF_FRAME
         slot = _Slot(
             {name: self.gpu.shared(self._specs[name]) for name in sorted(names)},
             {name: self.gpu.private(self._specs[name]) for name in sorted(kept)},
@@ -224,15 +261,18 @@ class TensorrtEngine:
             self._pair_program.enqueue()
 
     def _frame_work(self, slot: _Slot) -> None:
-        self.gpu.to_gpu(self._reference)
+        for name, memory in self._frame.items():
+            if name in FRAME_INPUTS:
+                self.gpu.to_gpu(memory)
         self._bind(self._frame_program, slot)
         self._frame_program.enqueue()
-        self.gpu.to_host(self._radiance)
+        for name, memory in self._frame.items():
+            if name not in FRAME_INPUTS:
+                self.gpu.to_host(memory)
 
     def _bind(self, program: Program, slot: _Slot) -> None:
-        of_frame = {"reference": self._reference, OUTPUT: self._radiance}
         for name in program.tensors:
-            memory = of_frame.get(name) or slot.shared.get(name) or slot.kept[name]
+            memory = self._frame.get(name) or slot.shared.get(name) or slot.kept[name]
             program.bind(name, memory.address)
 
     # checks

@@ -22,7 +22,7 @@ from edge.engines.gpu import BuildSettings, Built, GpuError, Graph, Progress, Te
 
 MAGIC = b"REFERENCE PLAN\n"
 FACTS = GpuFacts("Reference", "8.7", "12.6", "L4T 36.4.3", False, 8 << 30)
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
 
 
 @dataclass(eq=False)
@@ -52,6 +52,10 @@ class Knobs:
                 raise GpuError(f"{call} answers 700")
 
 
+def _fresh(spec: TensorSpec) -> NDArray[Any]:
+    return np.full(spec.shape, -1 if spec.dtype.kind == "i" else np.nan, spec.dtype)
+
+
 class ReferenceGpu:
     def __init__(self, unified: bool = False, knobs: Knobs | None = None) -> None:
         self.unified, self.knobs = unified, knobs or Knobs()
@@ -75,7 +79,7 @@ class ReferenceGpu:
         self.knobs.step(name)
 
     def _new(self, spec: TensorSpec) -> tuple[int, NDArray[Any]]:
-        array = np.full(spec.shape, np.nan, spec.dtype)
+        array = _fresh(spec)
         address = 0x1000 + 0x1000 * len(self.memory)
         self.memory[address] = array
         return address, array
@@ -83,7 +87,7 @@ class ReferenceGpu:
     def shared(self, spec: TensorSpec) -> Memory:
         self._call("shared")
         address, device = self._new(spec)
-        return Memory(address, device if self.unified else np.full(spec.shape, np.nan, spec.dtype), device)
+        return Memory(address, device if self.unified else _fresh(spec), device)
 
     def private(self, spec: TensorSpec) -> Memory:
         self._call("private")

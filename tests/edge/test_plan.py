@@ -43,6 +43,7 @@ def make_proof(
         identity=asdict(here),
         parts=store.part_files("eafnet-s", here, plans),
         agreement_db={"night-ev2": db, "sun-ev4": 70.0},
+        tone_codes=1,
         latency_ms={"frame": latency, "fuse": latency},
         memory_bytes={"plans": 4000},
         software={"twinhdr": "twinhdr 0.1.0", "tensorrt": "10.3.0"},
@@ -148,7 +149,7 @@ def test_a_damaged_proof_is_refused(place: int, flip: int, cut: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"null", b"{}", b'{"format": 2}', b"\xff\xfe", b"[" * 100_000, b" " * (2 << 20)]
+    "content", [b"", b"[]", b"null", b"{}", b'{"format": 1}', b"\xff\xfe", b"[" * 100_000, b" " * (2 << 20)]
 )
 def test_files_that_are_no_proofs_are_refused(tmp_path: Path, content: bytes) -> None:
     """Empty after a power cut on a lesser file system; or of next year."""

@@ -22,6 +22,7 @@ from edge.engines.gpu import BuildSettings
 from edge.engines.onnx import OnnxEngine
 from edge.engines.platform import missing, open_platform
 from edge.engines.tensorrt import MOST_SLOTS, TensorrtEngine
+from edge.engines.tone import toned
 from edge.frames import FloatImage
 from export.half import halve
 from export.static_shapes import fixed
@@ -37,8 +38,8 @@ def graphs(model: Path, cut: str, size: tuple[int, int] = SIZE, half: bool = Fal
     whole = fixed(onnx.load(str(model)), *size)
     graph = framed(halve(whole) if half else whole, *size)
     names = {entry.key: entry.value for entry in graph.metadata_props}["twinhdr.pair_cache"].split(",")
-    parts = in_two(graph, names) if cut == "pair" else (graph,)
-    return [part.SerializeToString() for part in parts]
+    *first, last = in_two(graph, names) if cut == "pair" else (graph,)
+    return [part.SerializeToString() for part in (*first, toned(last, *size))]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +176,8 @@ def test_a_pair_is_encoded_once_and_stays_on_the_gpu(tiny: Path) -> None:
     gpu.calls.clear()
     engine.fuse(cache, reference)
     engine.fuse(cache, reference)
-    assert gpu.calls == ["capture", "to_gpu", "enqueue", "to_host", "launch", "wait", "launch", "wait"]
+    work = [*["to_gpu"] * 2, "enqueue", *["to_host"] * 4]  # reference, signal; radiance, planes, light
+    assert gpu.calls == ["capture", *work, "launch", "wait", "launch", "wait"]
 
 
 def test_nothing_is_allocated_after_the_first_frames(tiny: Path) -> None:
@@ -199,7 +201,8 @@ def test_unified_memory_is_not_copied(tiny: Path) -> None:
     gpu = ReferenceGpu(unified=True)
     engine = on_reference(tiny, "whole", gpu)
     fuse(engine, bracket(1))
-    assert np.shares_memory(engine._reference.array, gpu.memory[engine._reference.address])
+    for memory in engine._frame.values():
+        assert np.shares_memory(memory.array, gpu.memory[memory.address])
 
 
 def test_without_graphs_it_runs_plainly(

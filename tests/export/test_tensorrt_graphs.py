@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="export needs PyTorch: pip install t
 onnx = pytest.importorskip("onnx")
 
 from edge.engines.framing import framed, in_two  # noqa: E402
+from edge.engines.tone import toned  # noqa: E402
 from export.census import PRECISIONS, census  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
@@ -44,7 +45,8 @@ def test_the_engines_graphs_build(name: str, size: str) -> None:
     """What ``twinhdr-export engine`` hands to TensorRT: whole, and in two."""
     width, height = SIZES[size]
     whole = framed(prepare(network(name), height, width), height, width)
-    for graph in (whole, *in_two(whole, facts(whole)["twinhdr.pair_cache"].split(","))):
+    pair, fuse = in_two(whole, facts(whole)["twinhdr.pair_cache"].split(","))
+    for graph in (toned(whole, height, width), pair, toned(fuse, height, width)):
         rtx.check(graph.SerializeToString())
 
 
