@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.assembly import Reports, Source, build_line
+from edge.assembly import Reports, Source, aligner_of, build_line
 from edge.config_schema import Config
 from edge.engines import Engine, open_engine
 from edge.frames import CameraName, Rung
@@ -75,11 +75,12 @@ def refuse(
     threads: int = 0,
     on_fused: Callable[[Fused], None] | None = None,
     advance: Callable[[], None] | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Refused:
-    """Fuse ``session`` with ``model`` into ``refused/<model>`` inside it.
+    """Fuse ``session`` with ``model`` into ``refused/<model>`` inside it, on the GPU where it has an engine.
 
-    ``on_fused`` sees each frame with its images, ``advance`` is called once a frame. Raises EngineError,
-    SessionError, EncodeError.
+    ``on_fused`` sees each frame with its images, ``advance`` is called once a frame, ``tell`` hears why a GPU
+    stays idle. Raises EngineError, SessionError, EncodeError.
     """
     config = session_config(session.header.config, session.path)
     header, info = session.header, session.header.cameras["reference"]
@@ -88,7 +89,8 @@ def refuse(
             f"{session.path}: no reference frame can be read; only a session recorded with "
             "masters.enabled can be fused again"
         )
-    engine = open_engine(model, threads)
+    aligned = aligner_of(config, offline=True) is not None
+    engine = open_engine(model, threads, (info.height, info.width), aligned=aligned, tell=tell)
     writer = SessionWriter.refused(session.path, engine.name)
     done = Refused(writer.path)
     recorder = HdrRecorder(
@@ -134,7 +136,13 @@ def refuse_with_progress(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=total or None)
-        return refuse(session, model, on_fused=on_fused, advance=lambda: progress.advance(task))
+        return refuse(
+            session,
+            model,
+            on_fused=on_fused,
+            advance=lambda: progress.advance(task),
+            tell=lambda text: console.print(text, style="yellow", markup=False, soft_wrap=True),
+        )
 
 
 def refuse_session(path: Path, model: str, console: Console) -> int:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from edge.align import Aligner
-from edge.engines import Engine, Light, mean_gamma
+from edge.engines import Engine, Light, SizedEngine, mean_gamma
 from edge.errors import EX_DATAERR, ImageError, TwinhdrError
 from edge.frames import FloatImage
 from edge.imageio import read_linear
@@ -115,7 +115,8 @@ def fuse_still(
 
     Images are of one size, any size. ``aligner`` brings low and high onto the reference and stands in for a
     missing one; without it both are needed and taken as they are. ``max_pixels`` is what the network may see
-    at once (None: what the free memory allows). Raises StillError and EngineError.
+    at once (None: what the free memory allows); an engine of one size sees it whole. Raises StillError and
+    EngineError.
     """
     light = relative_light(ev)
     shapes = [image.shape for _, image in bracket.given()]
@@ -128,8 +129,9 @@ def fuse_still(
     if low is None or high is None:
         raise StillError("a missing exposure can only be stood in for with --align fine or --align fast")
     means = mean_gamma(low), mean_gamma(reference), mean_gamma(high)
-    tile = _tile(reference.shape[:2], engine, max_pixels or affordable_pixels(engine.name))
     height, width = reference.shape[:2]
+    whole = height * width if isinstance(engine, SizedEngine) else None
+    tile = _tile((height, width), engine, whole or max_pixels or affordable_pixels(engine.name))
     tiles = list(grid(height, width, tile, engine.multiple, TILE_MARGIN))
     radiance = np.zeros(reference.shape, np.float32)
     for done, (rows, columns) in enumerate(tiles):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edge.align import Aligner
-from edge.engines import open_engine
+from edge.engines import model_path, open_engine
 from edge.imageio import check_output, write_exr, write_png
 from edge.sdr import apply_curve, meter
 from edge.still import Evs, StillError, doubts, fuse_still, read_bracket, relative_light
@@ -47,10 +47,15 @@ def run_still(job: StillJob, console: Console) -> None:
 
 
 def _fuse(job: StillJob, console: Console) -> None:
-    engine = open_engine(job.model, job.threads)
+    def warn(text: str) -> None:
+        console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    model_path(job.model)  # before the work of reading
     bracket = read_bracket(job.low, job.reference, job.high)
     for doubt in doubts(bracket):
-        console.print(f"warning: {doubt}", style="yellow", markup=False, soft_wrap=True)
+        warn(doubt)
+    height, width = bracket.reference.shape[:2]
+    engine = open_engine(job.model, job.threads, (height, width), aligned=job.align != "off", tell=warn)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"fusing with {engine.name}", total=None)
 

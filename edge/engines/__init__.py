@@ -64,6 +64,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class SizedEngine(Engine, Protocol):
+    """An engine for pictures of one size alone."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its pictures."""
+
+
+@runtime_checkable
 class VideoEngine(Engine, Protocol):
     """An engine that can bring its answer into a video signal where it computes it."""
 

@@ -115,6 +115,11 @@ class TensorrtEngine:
             self._free.append(self._new_slot())
 
     @property
+    def size(self) -> tuple[int, int]:
+        """See SizedEngine."""
+        return self.height, self.width
+
+    @property
     def scratch_bytes(self) -> int:
         """Activations of all programs."""
         programs = [p for p in (self._pair_program, self._frame_program) if p is not None]
