@@ -19,12 +19,16 @@ KEPT_SECONDARY = 4
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A group with its images: linear (H, W, 3) float32 in [0, 1], all in the reference view."""
+    """A group with its images: linear (H, W, 3) float32 in [0, 1], all in the reference view.
+
+    ``sensitivity`` is the light that low and high show over what their exposure says, by the reference.
+    """
 
     group: Group
     reference: FloatImage
     low: FloatImage | None
     high: FloatImage | None
+    sensitivity: float = 1.0
 
     @property
     def light(self) -> tuple[float, float, float] | None:
@@ -33,7 +37,7 @@ class Prepared:
         Where one of both is missing it counts as far from the reference as the other is.
         """
         low, high = self.group.low, self.group.high
-        unit = self.group.reference.exposure.light
+        unit = self.group.reference.exposure.light / self.sensitivity
         darker = None if low is None else low.exposure.light / unit
         brighter = None if high is None else high.exposure.light / unit
         if darker is None and brighter is None:
@@ -58,8 +62,9 @@ class Preparer:
         frame = group.reference
         with self._watch.stage("develop"):
             reference = develop(frame.image, frame.pixel_format, self._reference)
+            reference = self._rectifier.rectify_reference(reference)
         low, high = self._secondary_image(group.low), self._secondary_image(group.high)
-        return Prepared(group, reference, low, high)
+        return Prepared(group, reference, low, high, self._rectifier.sensitivity)
 
     def _secondary_image(self, frame: Frame | None) -> FloatImage | None:
         if frame is None:

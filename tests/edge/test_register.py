@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_the_scale_of_a_homography_means_nothing() -> None:
 GOOD = {"version": 1, "width": SIDE, "height": SIDE, "homography": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
 BAD: dict[str, Any] = {
     "not an object": [1, 2],
-    "another version": {**GOOD, "version": 2},
+    "another version": {**GOOD, "version": 3},
     "no version": {k: v for k, v in GOOD.items() if k != "version"},
     "no width": {k: v for k, v in GOOD.items() if k != "width"},
     "negative width": {**GOOD, "width": -1},
@@ -126,7 +127,7 @@ def test_a_bad_calibration_is_one_line_with_the_file(tmp_path: Path, fault: str)
     path.write_text(json.dumps(BAD[fault]))
     with pytest.raises(CalibrationError) as caught:
         load_calibration(path, SIDE, SIDE)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert re.match(rf"{re.escape(str(path))}(:1)?: ", str(caught.value))
     assert "\n" not in str(caught.value)
     assert "calibrate again" in str(caught.value)
 

@@ -1,0 +1,191 @@
+"""Material for calibration out of a recording: instants for features, views of the board."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.assembly import develop_settings
+from edge.calibration.board import Board, Detection, find_board
+from edge.calibration.features import Instant
+from edge.calibration.solve import View
+from edge.develop import DevelopSettings, develop
+from edge.errors import EX_DATAERR, TwinhdrError
+from edge.frames import CameraName, FloatImage, Frame, FrameStatus
+from edge.session import Session
+from edge.session_config import session_config
+
+STILL_PX = 3.0
+"""Corners that move by more between two reference frames are blurred, and their way between them a guess."""
+
+
+class MaterialError(TwinhdrError):
+    """There is nothing here to calibrate from. The text says what is missing."""
+
+    exit_code = EX_DATAERR
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """A secondary frame and the reference frames before and after it, as filmed; times in ns on one clock."""
+
+    before: Frame
+    after: Frame
+    secondary: Frame
+    share: float
+
+    @property
+    def name(self) -> str:
+        """For people: the secondary's number."""
+        return f"secondary frame {self.secondary.seq}"
+
+
+class Darkroom:
+    """Develops the frames of a pair of cameras."""
+
+    def __init__(self, reference: DevelopSettings, secondary: DevelopSettings) -> None:
+        self._settings: dict[CameraName, DevelopSettings] = {"reference": reference, "secondary": secondary}
+
+    @classmethod
+    def of(cls, session: Session) -> Darkroom:
+        """As the recording was developed. Raises SessionError."""
+        config, header = session_config(session.header.config, session.path), session.header
+        mine, other = (
+            develop_settings(config, header.cameras[name], header.transfer)
+            for name in ("reference", "secondary")
+        )
+        return cls(mine, other)
+
+    def develop(self, frame: Frame) -> FloatImage:
+        """(H, W, 3) float32 linear in [0, 1]."""
+        return develop(frame.image, frame.pixel_format, self._settings[frame.camera])
+
+
+def moments(frames: Iterable[tuple[Frame, int]], times: Sequence[int] | None = None) -> Iterator[Moment]:
+    """Secondary frames with the reference frames around them, from frames with times, in order of time.
+
+    ``times`` asks for the next secondary frame at or after each of them (rising, ns); None: for all.
+    """
+    before: tuple[Frame, int] | None = None
+    waiting: list[tuple[Frame, int]] = []
+    due = list(times) if times is not None else None
+    for frame, t_ns in frames:
+        if frame.status is not FrameStatus.OK:
+            continue
+        if frame.camera == "secondary":
+            if before is not None and (due is None or (due and t_ns >= due[0])):
+                waiting.append((frame, t_ns))
+                if due is not None:
+                    while due and due[0] <= t_ns:
+                        due.pop(0)
+            continue
+        if before is not None:
+            for other, at_ns in waiting:
+                span = max(1, t_ns - before[1])
+                yield Moment(before[0], frame, other, (at_ns - before[1]) / span)
+        waiting.clear()
+        before = frame, t_ns
+        if due is not None and not due:
+            return
+
+
+def session_moments(session: Session, count: int) -> Iterator[Moment]:
+    """About ``count`` moments spread evenly over a recording, low and high exposures in turn."""
+    stamps = [record.t_ns for record in session.frame_records("secondary") if record.file is not None]
+    if not stamps:
+        raise MaterialError(
+            f"{session.path}: no secondary frame was kept; record with masters.enabled and calibrate from "
+            f"that"
+        )
+    step = max(1, len(stamps) // max(count, 1))
+    step += step % 2 == 0 and step > 1  # an odd step meets every exposure of the cycle of two
+    return moments(_in_order(session), stamps[::step])
+
+
+def instants(session: Session, count: int) -> Iterator[Instant]:
+    """``session_moments``, developed. Raises SessionError, MaterialError."""
+    room = Darkroom.of(session)
+    found = False
+    for moment in session_moments(session, count):
+        found = True
+        yield instant_of(moment, room)
+    if not found:
+        told = "; ".join(session.problems[:2]) or "no secondary frame lies between two reference frames"
+        raise MaterialError(f"{session.path}: {told}")
+
+
+def instant_of(moment: Moment, room: Darkroom) -> Instant:
+    """The images of a moment."""
+    return Instant(
+        moment.name,
+        room.develop(moment.before),
+        room.develop(moment.after),
+        moment.share,
+        room.develop(moment.secondary),
+        moment.secondary.exposure.light / moment.before.exposure.light,
+    )
+
+
+def board_views(session: Session, board: Board, count: int) -> Iterator[tuple[View, Moment]]:
+    """Views of the board from a recording: about ``count`` tries, those without any board left out."""
+    room = Darkroom.of(session)
+    for moment in session_moments(session, count):
+        view = view_of(moment, room, board)
+        if view.reference is not None or view.secondary is not None:
+            yield view, moment
+
+
+def view_of(moment: Moment, room: Darkroom, board: Board) -> View:
+    """The board as both cameras saw it in the secondary's moment.
+
+    The reference's corners are interpolated to that moment; a board that moves too fast is not seen.
+    """
+    before, after = (find_board(_grey(room.develop(f)), board) for f in (moment.before, moment.after))
+    ratio = moment.secondary.exposure.light / moment.before.exposure.light
+    secondary = find_board(_grey(room.develop(moment.secondary), 1.0 / ratio), board)
+    return View(moment.name, _between(before, after, moment.share), secondary)
+
+
+def _between(before: Detection | None, after: Detection | None, share: float) -> Detection | None:
+    if before is None or after is None or before.mirrored:
+        return before
+    ids, i, j = np.intersect1d(before.ids, after.ids, return_indices=True)
+    if not len(ids):
+        return None
+    start, end = before.corners[i], after.corners[j]
+    if float(np.median(np.hypot(*(end - start).T))) > STILL_PX:
+        return None
+    return Detection(ids.astype(np.int32), (start + np.float32(share) * (end - start)).astype(np.float32))
+
+
+def _grey(image: FloatImage, scale: float = 1.0) -> FloatImage:
+    """Grey, brightened where the exposure was shorter; never darkened: clipped paper would become grey."""
+    grey: FloatImage = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return grey * np.float32(scale) if scale > 1.0 else grey
+
+
+def _in_order(session: Session) -> Iterator[tuple[Frame, int]]:
+    return heapq.merge(session.stamped("reference"), session.stamped("secondary"), key=lambda item: item[1])
+
+
+def session_size(session: Session) -> tuple[int, int]:
+    """Width and height of both cameras' pictures. Raises MaterialError where they differ."""
+    sizes = {name: (info.width, info.height) for name, info in session.header.cameras.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} {w}x{h}" for name, (w, h) in sizes.items())
+        raise MaterialError(
+            f"{session.path}: pictures of different sizes ({told}); give both cameras one ROI"
+        )
+    return sizes["reference"]
+
+
+def check_folder(path: Path) -> Path:
+    """``path`` as a folder. Raises MaterialError."""
+    if not path.is_dir():
+        raise MaterialError(f"{path}: not a folder; name the folder with this camera's pictures")
+    return path
