@@ -53,7 +53,8 @@ class OpenRig:
 
 def open_rig(config: Config) -> OpenRig:
     """The cameras that ``rig.source`` names. Raises RigError, CalibrationError, SceneError, SessionError."""
-    opened = _simulated(config) if config.rig.source == "simulator" else _replayed(config)
+    openers = {"simulator": _simulated, "replay": _replayed, "video": _video}
+    opened = openers[config.rig.source](config)
     if config.calibration.file is None:
         return opened
     info = opened.rig.reference.info
@@ -104,4 +105,21 @@ def _replayed(config: Config) -> OpenRig:
         secondary_exposures=header.exposures["secondary"],
         simulator=header.simulator,
         transfer=header.transfer,
+    )
+
+
+def _video(config: Config) -> OpenRig:
+    from hw.video.rig import VideoRig
+
+    rig = VideoRig(config)
+    uris = f"{config.video.reference.uri} and {config.video.secondary.uri}"
+    return OpenRig(
+        rig,
+        f"cameras {uris}" if rig.live else f"videos {uris}",
+        can_wait=not rig.live,
+        calibration=identity(config.rig.width, config.rig.height),
+        # as the cameras round them: a webcam counts in steps of 100 us
+        reference_exposure=rig.reference.possible(config.rig.reference.exposure),
+        secondary_exposures=tuple(map(rig.secondary.possible, (config.rig.low, config.rig.high))),
+        transfer=config.video.transfer,
     )
