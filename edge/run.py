@@ -108,6 +108,7 @@ def session_header(config: Config, opened: OpenRig, name: str) -> SessionHeader:
         calibration=opened.calibration.to_dict(),
         config=config.model_dump(mode="json"),
         simulator=opened.simulator,
+        transfer=opened.transfer,
     )
 
 

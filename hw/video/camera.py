@@ -35,7 +35,7 @@ class VideoSettings:
 class VideoCamera:
     """Pictures of ``source``, each with the exposure it was really taken with.
 
-    With ``control`` the exposures of ``set_exposures`` are set one after the other, a step a received picture;
+    With ``control`` the exposures of ``set_exposures`` are set one after the other, a step a picture;
     without it (a file) they alternate as they were filmed. Either way a camera that alternates has each
     picture's exposure told by its level, and one that fits none is delivered as UNKNOWN_EXPOSURE.
     """
@@ -81,7 +81,7 @@ class VideoCamera:
 
     def set_exposures(self, exposures: Sequence[Exposure]) -> None:
         """See Camera. Times are rounded to what the camera can do. Raises CameraError out of its range."""
-        cycle = tuple(self._possible(exposure) for exposure in exposures)
+        cycle = tuple(self.possible(exposure) for exposure in exposures)
         with self._lock:
             self._identifier = self._retargeted(cycle)
             self._exposures = cycle
@@ -107,7 +107,8 @@ class VideoCamera:
         if self._control is not None:
             self._control.close()
 
-    def _possible(self, exposure: Exposure) -> Exposure:
+    def possible(self, exposure: Exposure) -> Exposure:
+        """What the camera makes of ``exposure``. Raises CameraError out of its range."""
         if self._control is None:
             return exposure
         return Exposure(self._control.nearest_us(exposure.exposure_us), exposure.gain_db)

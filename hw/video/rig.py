@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.frames import CameraName
-from hw.camera import Camera, CameraError, Trigger
+from hw.camera import CameraError, Trigger
 from hw.jetson import JetsonSource, find_jetson_utils
 from hw.video.camera import VideoCamera, VideoSettings
 from hw.video.exposure import V4l2Exposure
@@ -63,11 +63,11 @@ class VideoRig:
         self.live = reference.live
 
     @property
-    def reference(self) -> Camera:
+    def reference(self) -> VideoCamera:
         return self._reference
 
     @property
-    def secondary(self) -> Camera:
+    def secondary(self) -> VideoCamera:
         return self._secondary
 
     @property
