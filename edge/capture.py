@@ -65,7 +65,7 @@ class Intake:
     def _count_gap(self, frame: Frame) -> None:
         last = self._last_seq.get(frame.camera)
         if last is not None and frame.seq > last + 1:
-            self._on_drop("lost", frame.camera, last + 1, frame.seq - last - 1)
+            self._on_drop(frame.gap_cause, frame.camera, last + 1, frame.seq - last - 1)
         self._last_seq[frame.camera] = frame.seq
 
 

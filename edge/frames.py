@@ -35,6 +35,10 @@ class FrameStatus(enum.Enum):
     """Packets are missing; the image must not be used."""
     UNKNOWN_EXPOSURE = "unknown_exposure"
     """Nothing says what it was taken with: its counts mean no radiance."""
+    TIMEOUT = "timeout"
+    """The rest of the frame did not come in time; the image must not be used."""
+    WRONG_SIZE = "wrong_size"
+    """The image is not of the size or format that was set; it must not be used."""
 
 
 class Rung(enum.IntEnum):
@@ -69,6 +73,9 @@ class Frame:
 
     ``image`` is (H, W) uint8/uint16 for Bayer and mono formats and (H, W, 3) RGB otherwise, in raw counts
     including the black level, in the lowest ``bit_depth`` bits. It is empty where ``status`` is not OK.
+    ``seq`` rises over the whole recording. ``epoch`` rises with each start of the camera's clock: stamps of
+    different epochs have nothing to do with each other. ``gap_cause`` says why the frames between the
+    previous ``seq`` and this one are missing, where any are.
     """
 
     camera: CameraName
@@ -80,6 +87,8 @@ class Frame:
     pixel_format: PixelFormat
     bit_depth: int
     status: FrameStatus = FrameStatus.OK
+    epoch: int = 0
+    gap_cause: str = "lost"
 
 
 @dataclass(frozen=True, slots=True)

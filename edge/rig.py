@@ -52,8 +52,11 @@ class OpenRig:
 
 
 def open_rig(config: Config) -> OpenRig:
-    """The cameras that ``rig.source`` names. Raises RigError, CalibrationError, SceneError, SessionError."""
-    openers = {"simulator": _simulated, "replay": _replayed, "video": _video}
+    """The cameras that ``rig.source`` names.
+
+    Raises RigError, CameraError, CalibrationError, SceneError, SessionError, UnavailableError.
+    """
+    openers = {"simulator": _simulated, "replay": _replayed, "video": _video, "gige": _gige}
     opened = openers[config.rig.source](config)
     if config.calibration.file is None:
         return opened
@@ -122,4 +125,19 @@ def _video(config: Config) -> OpenRig:
         reference_exposure=rig.reference.possible(config.rig.reference.exposure),
         secondary_exposures=tuple(map(rig.secondary.possible, (config.rig.low, config.rig.high))),
         transfer=config.video.transfer,
+    )
+
+
+def _gige(config: Config) -> OpenRig:
+    from hw.gige.rig import open_gige_rig
+
+    rig = open_gige_rig(config, None)
+    info = rig.reference.info
+    return OpenRig(
+        rig,
+        " and ".join(f"{i.model} serial {i.serial}" for i in (info, rig.secondary.info)),
+        can_wait=False,
+        calibration=identity(info.width, info.height),
+        reference_exposure=config.rig.reference.exposure,
+        secondary_exposures=(config.rig.low, config.rig.high),
     )

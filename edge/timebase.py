@@ -30,6 +30,7 @@ class TimeBase:
         self._waiting: list[Frame] = []
         self._given_up: list[Frame] = []
         self._last_ns: dict[CameraName, int] = {}
+        self._epochs: dict[CameraName, int] = {}
         self._epoch_device_ns: int | None = None
         self._epoch_host_ns: float | None = None
         self._begin: Frame | None = None
@@ -37,7 +38,9 @@ class TimeBase:
 
     def stamp(self, frame: Frame) -> list[tuple[Frame, int]]:
         """Take one frame; return (frame, t_ns) for each that can be placed, in order of arrival."""
-        if not self._fit(frame.camera).continues(frame.t_device_ns, frame.t_host_ns):
+        same_run = self._epochs.setdefault(frame.camera, frame.epoch) == frame.epoch
+        if not same_run or not self._fit(frame.camera).continues(frame.t_device_ns, frame.t_host_ns):
+            self._epochs[frame.camera] = frame.epoch
             self._restart(frame.camera)
         self._fit(frame.camera).observe(frame.t_device_ns, frame.t_host_ns, frame.exposure.exposure_us)
         if self._begin is None and frame.camera == "reference":

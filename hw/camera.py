@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from edge.errors import EX_UNAVAILABLE, TwinhdrError
 from edge.frames import CameraName, Exposure, Frame, PixelFormat
@@ -80,6 +80,29 @@ class Camera(Protocol):
 
     def stop(self) -> None:
         """End filming and release the device. May be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """How a camera that may go and come back is doing.
+
+    While it is not ``ok``, ``text`` says since when and why, ``todo`` what helps. ``losses`` counts how often
+    it was lost; ``counters`` are totals of its transport since the start, by name.
+    """
+
+    ok: bool
+    text: str = ""
+    todo: str = ""
+    losses: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A camera that outlives the loss of its device: ``read`` answers None meanwhile and never raises."""
+
+    def state(self, now_ns: int) -> CameraState:
+        """How it is at ``now_ns`` (host's monotonic clock). From any thread; takes no time."""
 
 
 class Trigger(Protocol):

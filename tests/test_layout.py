@@ -23,7 +23,7 @@ PACKAGES = ("edge", "export", "hw")
 
 HEAVY = {"torch", "gi", "pycuda", "tensorrt", "jetson_utils", "safetensors"}
 
-HW_MAY_USE = {"edge.config_schema", "edge.errors", "edge.frames", "edge.session"}
+HW_MAY_USE = {"edge.config_schema", "edge.errors", "edge.frames", "edge.session", "edge.ticks"}
 EXPORT_MAY_USE = {
     "edge",
     "edge.align",

@@ -1,0 +1,187 @@
+"""Brings an opened camera into the state that the plan asks for: the same after each power cycle."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from edge.ticks import snap_tick_ratio
+from hw.camera import CameraError, CameraInfo
+from hw.gige import quirks as q
+from hw.gige.aravis import call
+from hw.gige.discovery import Found
+from hw.gige.nodes import Nodes
+from hw.gige.pixels import WireFormat, choose
+from hw.gige.plan import CameraPlan
+
+log = logging.getLogger(__name__)
+
+SLOW_SHARE = 0.98
+_TIMESTAMP_CONTROL, _TIMESTAMP_HIGH, _TIMESTAMP_LOW = 0x0944, 0x0948, 0x094C
+_LATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is true of the camera after its set-up."""
+
+    info: CameraInfo
+    wire: WireFormat
+    quirks: q.Quirks
+
+
+def prepare(nodes: Nodes, plan: CameraPlan, found: Found) -> Prepared:
+    """Stop it, switch off what bends counts, set region and format. Raises CameraError, CameraLostError."""
+    if nodes.has("AcquisitionStop"):
+        nodes.execute("AcquisitionStop")  # whoever had it before may have left it filming
+    triggers_off(nodes)
+    for name, off in q.SWITCHED_OFF:
+        if nodes.has(name):
+            nodes.set(name, off)
+    for name, value in q.SWITCHED_TO:
+        if value in nodes.entries(name):
+            nodes.set(name, value)
+    spelt, wire = choose(nodes.entries("PixelFormat"), plan.pixel_format, plan.bit_depth, plan.where)
+    nodes.set("PixelFormat", spelt)
+    _region(nodes, plan)
+    info = CameraInfo(
+        name=plan.name,
+        model=f"{found.vendor} {found.model}".strip(),
+        serial=found.serial,
+        width=plan.width,
+        height=plan.height,
+        pixel_format=wire.pixel_format,
+        bit_depth=wire.bit_depth,
+        black_level=plan.black_level,
+        white_level=(1 << wire.bit_depth) - 1,
+        frame_period_us=plan.period_ns / 1e3,
+    )
+    return Prepared(info, wire, q.quirks_of(found.vendor, found.model))
+
+
+def set_frame_rate(nodes: Nodes, plan: CameraPlan) -> None:
+    """Ask for the frame rate, with the exposures set before. Raises CameraError if out of reach."""
+    enable = nodes.first(q.FRAME_RATE_ENABLE)
+    if enable is not None:
+        nodes.set(enable, True)
+    rate = nodes.first(q.FRAME_RATE)
+    if rate is None:
+        raise CameraError(f"{plan.where}: it has none of {', '.join(q.FRAME_RATE)}; it cannot be used")
+    fps = nodes.set_number(rate, plan.fps)
+    resulting = nodes.first(q.RESULTING_RATE)
+    if resulting is not None:
+        fps = min(fps, nodes.number(resulting))
+    if fps < SLOW_SHARE * plan.fps:
+        raise CameraError(
+            f"{plan.where}: it can film at {fps:.1f} frames per second, not {plan.fps:g}; lower its fps, its "
+            "exposure or rig.width and rig.height, or choose a pixel_format with fewer bits"
+        )
+
+
+def triggers_off(nodes: Nodes) -> None:
+    """Free run: no trigger of any kind is waited for."""
+    for selector in nodes.entries("TriggerSelector"):
+        nodes.set("TriggerSelector", selector)
+        if nodes.has("TriggerMode"):
+            nodes.set("TriggerMode", "Off")
+
+
+def arm_line(nodes: Nodes, plan: CameraPlan, line: str) -> str:
+    """Let an edge on ``line`` start the camera; the trigger it releases, which is logged with the reason."""
+    offered = nodes.entries("TriggerSelector")
+    wanted = ("FrameStart",) if plan.paced else q.START_SELECTORS
+    selector = next((name for name in wanted if name in offered), None)
+    if selector is None and offered:
+        raise CameraError(
+            f"{plan.where}: none of its triggers ({', '.join(offered)}) is {' or '.join(wanted)}"
+        )
+    if selector is not None:
+        nodes.set("TriggerSelector", selector)
+    if line not in nodes.entries("TriggerSource"):
+        there = ", ".join(nodes.entries("TriggerSource"))
+        raise CameraError(
+            f"{plan.where}: it has no input {line} but {there}; set gige.trigger_line to its own"
+        )
+    nodes.set("TriggerSource", line)
+    if "RisingEdge" in nodes.entries("TriggerActivation"):
+        nodes.set("TriggerActivation", "RisingEdge")
+    burst = nodes.first(q.BURST_COUNT)
+    if selector == "FrameBurstStart" and burst is not None:
+        nodes.set_number(burst, nodes.bounds(burst)[1])
+    nodes.set("TriggerMode", "On")
+    log.info("%s waits on %s for its %s (it offers %s)", plan.where, line, selector, ", ".join(offered))
+    return selector or ""
+
+
+def _region(nodes: Nodes, plan: CameraPlan) -> None:
+    """Width and height as planned, or an error: both cameras must deliver one size."""
+    for size, offset, wanted, at in (
+        ("Width", "OffsetX", plan.width, plan.offset_x),
+        ("Height", "OffsetY", plan.height, plan.offset_y),
+    ):
+        movable = nodes.has(offset)
+        if movable:
+            nodes.set_number(offset, 0)
+        largest = int(nodes.bounds(size)[1])
+        got = nodes.set_number(size, wanted)
+        if got != wanted:
+            raise CameraError(
+                f"{plan.where}: its {size} can be up to {largest} in steps of {nodes.step(size)}, "
+                f"not {wanted}; set rig.{size.lower()} to what both cameras can deliver"
+            )
+        if not movable:
+            continue
+        step = nodes.step(offset)
+        place = (largest - wanted) // 2 // step * step if at is None else at
+        if at is None:
+            place -= place % (2 * step) if step % 2 else 0  # the Bayer pattern begins at even pixels
+        if nodes.set_number(offset, place) != place:
+            raise CameraError(
+                f"{plan.where}: {offset} {place} does not fit: at most {largest - wanted}, in steps of {step}"
+            )
+
+
+class TickWatch:
+    """Compares a GigE camera's clock with the host's while it is being set up.
+
+    Known to three digits or so, enough to tell x10 and x0.694 from 1; ``edge.ticks`` learns it again from
+    the frames. Cameras that cannot latch their clock count as right.
+    """
+
+    def __init__(self, device: Any, where: str) -> None:
+        self._device = device
+        self._where = where
+        self._begin = self._stamp()
+
+    def ratio(self) -> float:
+        """Counted ns for each real one: a known wrong ratio, else 1."""
+        begin, end = self._begin, self._stamp()
+        if begin is None or end is None or end[0] <= begin[0]:
+            return 1.0
+        measured = (end[0] - begin[0]) / (end[1] - begin[1])
+        snapped = snap_tick_ratio(measured)
+        if snapped == measured:
+            return 1.0  # none of the known ones, so the host was held up
+        if snapped != 1.0:
+            log.warning("%s counts %g ns for each real one; its stamps are corrected", self._where, snapped)
+        return snapped
+
+    def _stamp(self) -> tuple[float, int] | None:
+        """(device ns, host ns) of one instant."""
+        try:
+            frequency = call(self._where, self._device.get_timestamp_tick_frequency)
+            before_ns = time.monotonic_ns()
+            call(self._where, self._device.write_register, _TIMESTAMP_CONTROL, _LATCH)
+            after_ns = time.monotonic_ns()
+            high = call(self._where, self._device.read_register, _TIMESTAMP_HIGH)
+            low = call(self._where, self._device.read_register, _TIMESTAMP_LOW)
+        except CameraError as error:
+            if type(error) is not CameraError:
+                raise
+            log.debug("%s does not latch its clock: %s", self._where, error)
+            return None
+        if not frequency:
+            return None
+        return ((high << 32) | low) * 1e9 / frequency, (before_ns + after_ns) // 2
