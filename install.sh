@@ -16,9 +16,16 @@ Usage:
                                   arguments go to "twinhdr demo"
   ./install.sh test [ARGUMENTS]   make .venv and check everything: ruff, mypy, pytest with coverage;
                                   arguments go to pytest, which then runs without coverage
-  sudo ./install.sh               install the device: /opt/twinhdr, user twinhdr, /etc/twinhdr, systemd unit
+  sudo ./install.sh               install or upgrade the device: /opt/twinhdr, user twinhdr, /etc/twinhdr, units;
+                                  a new release stays only if it is healthy for 60 s
+  sudo ./install.sh rollback      go back to the release before; configuration and recordings stay
+  sudo ./install.sh uninstall     remove all but configuration and recordings; with --purge those, too
+  ./install.sh bundle FILE        write all that an installation needs into one file, for devices without a
+                                  network; [--arch aarch64] [--python 3.10] for another machine than this
+  sudo ./install.sh --offline FILE  install from such a file
   ./install.sh --help             this text
 
+Where there is no clone: sudo /opt/twinhdr/current/install.sh rollback (or uninstall).
 demo and test need no root. As root, test also installs the system packages that it would else do without.
 
 Environment:
@@ -26,6 +33,15 @@ Environment:
   TWINHDR_ROOT=FOLDER   install the device below FOLDER and leave the running system alone (needs no root)
 TEXT
 }
+
+# shellcheck source=systemd/setup/release.sh
+source "$HERE/systemd/setup/release.sh"
+# shellcheck source=systemd/setup/device.sh
+source "$HERE/systemd/setup/device.sh"
+# shellcheck source=systemd/setup/lifecycle.sh
+source "$HERE/systemd/setup/lifecycle.sh"
+# shellcheck source=systemd/setup/bundle.sh
+source "$HERE/systemd/setup/bundle.sh"
 
 say() { printf '==> %s\n' "$*"; }
 note() { printf '    %s\n' "$*"; }
@@ -117,9 +133,10 @@ make_environment() { # VENV
 }
 
 pip_install() { # VENV ARGUMENTS...
-  local venv=$1
+  local venv=$1 source=()
   shift
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+  ! is_bundle || source=(--no-index --find-links "$HERE/wheels")
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${source[@]}" "$@"
 }
 
 fingerprint() { # VENV EXTRAS: changes when pip would have something to do
@@ -251,154 +268,6 @@ run_tests() {
   exec "$python" -m pytest --cov=edge --cov=hw --cov-report=term:skip-covered --cov-fail-under="$COVERAGE_FLOOR"
 }
 
-# --- device -----------------------------------------------------------------------------------------------
-
-# The version, and eight digits of the content: two states of the code are never the same release.
-release_name() {
-  local version content
-  version=$(sed -nE '0,/^version = "(.+)"/s//\1/p' "$HERE/pyproject.toml")
-  content=$(cd "$HERE" && find edge export hw pyproject.toml -type f ! -path '*/__pycache__/*' -print0 |
-    LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
-  echo "$version-$content"
-}
-
-make_user() {
-  if [[ -n $ROOT ]]; then
-    note "left out below $ROOT: the user twinhdr"
-    return
-  fi
-  if ! getent passwd twinhdr >/dev/null; then
-    say "adding the system user twinhdr"
-    useradd --system --user-group --home-dir /var/lib/twinhdr --no-create-home --shell /usr/sbin/nologin twinhdr
-  fi
-  local group
-  for group in video dialout; do # cameras; trigger board
-    if getent group "$group" >/dev/null && ! id -nG twinhdr | grep -qw "$group"; then
-      note "adding twinhdr to the group $group"
-      usermod --append --groups "$group" twinhdr
-    fi
-  done
-}
-
-# JetPack brings TensorRT; pycuda is compiled here against its CUDA. Without them the network runs on the CPU.
-install_pycuda() { # VENV SOURCE
-  "$1/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("tensorrt") is None)' || return 0
-  [[ -d /usr/local/cuda/bin ]] || { warn "TensorRT is here without the CUDA toolkit, so pycuda is left out"; return 0; }
-  say "TensorRT is here: compiling pycuda for it (minutes)"
-  PATH=$PATH:/usr/local/cuda/bin pip_install "$1" "$2[device]" ||
-    warn "pycuda could not be installed, so networks run on the CPU; afterwards: $1/bin/pip install pycuda"
-}
-
-# Built where it will run, because a virtual environment cannot be moved. The mark "complete" comes last, so
-# a release that was cut is made again and never switched to.
-build_release() { # FOLDER
-  local folder=$1 source=$1/source # setuptools writes beside what it builds; the clone stays as it is
-  if [[ -e $folder/complete ]] && is_sound "$folder/venv"; then
-    note "release ${folder##*/} is already there"
-    return
-  fi
-  say "building release ${folder##*/} in $folder (minutes)"
-  rm -rf "$folder"
-  mkdir -p "$source"
-  make_environment "$folder/venv"
-  cp -r "$HERE"/{edge,export,hw,pyproject.toml,README.md,LICENSE} "$source"
-  pip_install "$folder/venv" "$source"
-  install_pycuda "$folder/venv" "$source"
-  rm -rf "$source"
-  "$folder/venv/bin/twinhdr" --help >/dev/null || die "release ${folder##*/} does not start; the current one stays"
-  touch "$folder/complete"
-}
-
-switch_to() { # RELEASE; atomic, and relative so that it holds below TWINHDR_ROOT
-  local base=$ROOT/opt/twinhdr
-  if [[ $(readlink "$base/current" || true) == "releases/$1" ]]; then return; fi
-  say "switching $base/current to releases/$1"
-  ln -sfn "releases/$1" "$base/current.new"
-  mv -T "$base/current.new" "$base/current"
-  CHANGED=yes
-}
-
-put() { # FILE TARGET: a file that belongs to us; sets CHANGED
-  if cmp -s "$1" "$2"; then return; fi
-  say "writing $2"
-  install -D -m 644 "$1" "$2"
-  CHANGED=yes
-}
-
-put_once() { # FILE TARGET: a file that belongs to the person who edits it
-  if [[ -e $2 ]]; then return; fi
-  say "writing $2"
-  install -D -m 644 "$1" "$2"
-}
-
-make_folders() {
-  install -d -m 755 "$ROOT/etc/twinhdr" "$ROOT/etc/twinhdr/conf.d"
-  if [[ -n $ROOT ]]; then
-    install -d -m 750 "$ROOT/var/lib/twinhdr"
-  else
-    install -d -m 750 -o twinhdr -g twinhdr /var/lib/twinhdr
-  fi
-}
-
-apply_sysctl() {
-  [[ -z $ROOT ]] || return 0
-  sysctl -q -p /etc/sysctl.d/60-twinhdr.conf 2>/dev/null ||
-    warn "the socket buffers of /etc/sysctl.d/60-twinhdr.conf could not be set now; they are set at the next boot"
-}
-
-enable_unit() {
-  if ! command -v systemctl >/dev/null; then
-    warn "left out: there is no systemctl, so nothing starts twinhdr at boot"
-    return
-  fi
-  systemctl --quiet --root="${ROOT:-/}" enable twinhdr.service twinhdr-engine.service
-  if [[ -n $ROOT || ! -d /run/systemd/system ]]; then
-    note "left out: systemd does not run here; twinhdr.service is enabled and starts when this system boots"
-    return
-  fi
-  [[ -n $CHANGED ]] || return 0
-  systemctl daemon-reload
-  if systemctl --quiet is-active twinhdr.service; then
-    say "restarting twinhdr.service, which was running"
-    systemctl restart twinhdr.service
-  else
-    note "twinhdr.service is enabled and starts at the next boot; now: systemctl start twinhdr"
-  fi
-}
-
-run_doctor() {
-  if [[ -n $ROOT ]]; then
-    note "left out below $ROOT: twinhdr doctor, which looks at the running system"
-    return
-  fi
-  say "twinhdr doctor, as the user of the service"
-  runuser -u twinhdr -- /opt/twinhdr/current/venv/bin/twinhdr doctor ||
-    warn "the doctor has found something to repair; see above"
-}
-
-install_device() {
-  local release base=$ROOT/opt/twinhdr
-  CHANGED=""
-  umask 022
-  [[ -z $ROOT || $ROOT == /* ]] || die "TWINHDR_ROOT=$ROOT: give the whole path"
-  release=$(release_name)
-  check_machine "$base" 2000
-  say "installing twinhdr $release as a device into ${ROOT:-/}"
-  build_release "$base/releases/$release"
-  make_user
-  make_folders
-  put_once "$HERE/systemd/config.yaml" "$ROOT/etc/twinhdr/config.yaml"
-  put "$HERE/systemd/60-twinhdr.conf" "$ROOT/etc/sysctl.d/60-twinhdr.conf"
-  put "$HERE/systemd/twinhdr.service" "$ROOT/etc/systemd/system/twinhdr.service"
-  put "$HERE/systemd/twinhdr-engine.service" "$ROOT/etc/systemd/system/twinhdr-engine.service"
-  switch_to "$release"
-  apply_sysctl
-  enable_unit
-  run_doctor
-  say "twinhdr $release is installed"
-  note "configuration: $ROOT/etc/twinhdr/config.yaml; recordings: $ROOT/var/lib/twinhdr/sessions"
-}
-
 # ----------------------------------------------------------------------------------------------------------
 
 main() {
@@ -412,13 +281,17 @@ main() {
     demo) run_demo "$@" ;;
     test) run_tests "$@" ;;
     -h | --help) usage ;;
-    "")
+    "" | install | upgrade)
       if ! is_root && [[ -z $ROOT ]]; then
         usage >&2
         exit 2
       fi
       install_device
       ;;
+    rollback) roll_back "$@" ;;
+    uninstall | --uninstall) uninstall_device "$@" ;;
+    bundle) make_bundle "$@" ;;
+    --offline) install_offline "$@" ;;
     *)
       printf 'install.sh: "%s" is none of its modes\n\n' "$mode" >&2
       usage >&2

@@ -9,96 +9,14 @@ import copy
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from install_stand_in import PROGRAM, PROJECT, Clone, Device, make_clone, state_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = """\
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["hw"]
-
-[project]
-name = "twinhdr"
-version = "1.2.3"
-"""
-
-PROGRAM = """\
-import os, sys
-def main():
-    print("called:", *sys.argv[1:])
-    sys.exit(int(os.environ.get("STAND_IN_EXIT", "0")))
-"""
-
-# The smallest build backend there can be: setuptools would have to be fetched.
-BACKEND = """\
-import os, zipfile
-
-def write(folder, files):
-    name = "twinhdr-1.2.3-py3-none-any.whl"
-    info = "twinhdr-1.2.3.dist-info/"
-    files |= {
-        info + "METADATA": "Metadata-Version: 2.1\\nName: twinhdr\\nVersion: 1.2.3\\n",
-        info + "WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
-        info + "entry_points.txt": "[console_scripts]\\ntwinhdr = edge.cli:main\\n",
-    }
-    files[info + "RECORD"] = "".join(f"{path},,\\n" for path in [*files, info + "RECORD"])
-    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        for path, text in files.items():
-            wheel.writestr(path, text)
-    return name
-
-def build_wheel(folder, settings=None, metadata=None):
-    return write(folder, {"edge/__init__.py": "", "edge/cli.py": open("edge/cli.py").read()})
-
-def build_editable(folder, settings=None, metadata=None):
-    return write(folder, {"twinhdr.pth": os.getcwd() + "\\n"})
-"""
-
-
-class Clone:
-    """A folder with a stand-in project, and a way to call its install.sh."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("edge", "export", "hw"):
-            (folder / name).mkdir()
-            (folder / name / "__init__.py").touch()
-        shutil.copy(ROOT / "install.sh", folder)
-        shutil.copytree(ROOT / "systemd", folder / "systemd")
-        (folder / "pyproject.toml").write_text(PROJECT)
-        (folder / "hw" / "backend.py").write_text(BACKEND)
-        (folder / "edge" / "cli.py").write_text(PROGRAM)
-        for name in ("README.md", "LICENSE"):
-            (folder / name).write_text("")
-
-    @property
-    def venv(self) -> Path:
-        return self.folder / ".venv"
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.bash(" ".join(["./install.sh", *arguments]), **environment)
-
-    def bash(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        offline = {"PIP_NO_INDEX": "1", "TWINHDR_PYTHON": os.path.realpath(sys.executable)}
-        return subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.folder,
-            env=os.environ | offline | environment,
-            capture_output=True,
-            text=True,
-        )
-
-
-def make_clone(folder: str) -> Clone:
-    """Readable for every user, unlike pytest's own folders."""
-    Path(folder).chmod(0o755)
-    return Clone(Path(folder).resolve())
 
 
 @pytest.fixture
@@ -119,25 +37,6 @@ def demonstrated() -> Iterator[Clone]:
         yield clone
 
 
-class Device:
-    """A folder into which a clone installs the device; nothing outside it is touched."""
-
-    def __init__(self, clone: Clone, root: Path) -> None:
-        self.clone = clone
-        self.root = root
-
-    def install(self) -> subprocess.CompletedProcess[str]:
-        return self.clone.run(TWINHDR_ROOT=str(self.root))
-
-    @property
-    def current(self) -> Path:
-        return (self.root / "opt/twinhdr/current").resolve()
-
-    def call(self, *arguments: str) -> str:
-        program = self.root / "opt/twinhdr/current/venv/bin/twinhdr"
-        return subprocess.run([program, *arguments], capture_output=True, text=True).stdout
-
-
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """An installed device. Tests leave it with a release that works."""
@@ -146,17 +45,6 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         ended = made.install()
         assert ended.returncode == 0, ended.stderr
         yield made
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """When each file was last written, its mode and, for a link, its target. Python's caches apart."""
-    state = {}
-    for path in folder.rglob("*"):
-        if "__pycache__" not in path.parts and not path.is_dir():
-            status = path.lstat()
-            target = os.readlink(path) if path.is_symlink() else ""
-            state[str(path.relative_to(folder))] = (status.st_mtime_ns, status.st_mode, target)
-    return state
 
 
 # --- how it is called -------------------------------------------------------------------------------------
@@ -191,8 +79,13 @@ def test_an_unknown_mode_is_named_and_changes_nothing(clone: Clone) -> None:
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing (package shellcheck)")
 def test_shellcheck_finds_nothing() -> None:
     """Unquoted names break on the first clone in a folder with a space."""
-    scripts = [ROOT / "install.sh", ROOT / ".ci" / "run"]
-    ended = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
+    scripts = ["install.sh", "systemd/setup/probation.sh", ".ci/run"]
+    ended = subprocess.run(
+        ["shellcheck", "-x", "-a", "--source-path=SCRIPTDIR", *scripts],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert ended.stdout == ""
 
 
