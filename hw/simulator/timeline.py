@@ -88,22 +88,23 @@ def is_late(spec: CameraSpec, seed: int, camera: CameraName, seq: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A cycle of exposures that holds from frame ``since`` on."""
+    """A cycle of exposures that holds from frame ``since`` on, which is the ``place``-th of it."""
 
     since: int
     exposures: tuple[Exposure, ...]
+    place: int = 0
 
 
 def continued(before: Cycle, since: int, exposures: tuple[Exposure, ...]) -> Cycle:
     """``exposures`` from frame ``since`` on; a cycle as long as ``before`` goes on at its place in it."""
-    place = (since - before.since) % len(exposures) if len(exposures) == len(before.exposures) else 0
-    return Cycle(since, exposures[place:] + exposures[:place])
+    same = len(exposures) == len(before.exposures)
+    return Cycle(since, exposures, (since - before.since + before.place) % len(exposures) if same else 0)
 
 
 def intended_exposure(cycles: Sequence[Cycle], seq: int) -> Exposure:
     """What frame ``seq`` is meant to be taken with; ``cycles`` in the order they were set."""
     cycle = next(c for c in reversed(cycles) if c.since <= seq)
-    return cycle.exposures[(seq - cycle.since) % len(cycle.exposures)]
+    return cycle.exposures[(seq - cycle.since + cycle.place) % len(cycle.exposures)]
 
 
 def used_exposure(
