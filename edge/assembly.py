@@ -10,6 +10,7 @@ from edge.align import Aligner
 from edge.config_schema import Config
 from edge.develop import IDENTITY, DevelopSettings, Transfer
 from edge.engines import Engine
+from edge.exposure.anchor import Anchor
 from edge.frames import CameraName, Rung
 from edge.fuse import Fuser
 from edge.line import FusionLine, LadderPlan
@@ -99,4 +100,5 @@ def build_line(
         reports.on_drop,
         reports.on_rung,
         reports.on_failure,
+        Anchor(config.exposure.reference.ev_per_s, config.exposure.reference.ev_per_frame),
     )

@@ -21,6 +21,8 @@ from edge.assembly import Reports, build_line
 from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
 from edge.crew import Crew
+from edge.exposure.report import told_to
+from edge.exposure.steering import steering_of
 from edge.flicker import mean_mu_luminance
 from edge.frames import CameraName
 from edge.ladder_plan import Fusion
@@ -91,6 +93,8 @@ class Daemon:
         self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
         self._masters = self._master_rings(depth) if parts.config.masters.enabled else {}
         self._viewer = Viewer(parts.config.preview, parts.hub, report.health, self._watch)
+        told = told_to(report.health, report.sidecar, parts.config.exposure.reference.band_ev)
+        self._steering = steering_of(parts.config, parts.opened, told)
         self._line = self._fusion_line()
         self._recorder = self._hdr_recorder() if parts.config.hdr.enabled else None
 
@@ -129,6 +133,7 @@ class Daemon:
         for stop in (rig.reference.stop, rig.secondary.stop, rig.trigger.stop):
             stop()
         self._crew.join("capture")
+        self._steering.close()
         for ring in (self._frames, *self._masters.values()):
             ring.close()
         self._crew.join("fuse")
@@ -186,6 +191,8 @@ class Daemon:
         if self._parts.opened.can_wait:
             start("capture", self._capture_in_order, STAGE_LIMIT_S)
         else:
+            steer = partial(self._steering.run, partial(self._crew.beat, "exposure"))
+            start("exposure", steer, STAGE_LIMIT_S)
             start("capture reference", partial(self._capture_live, rig.reference), STAGE_LIMIT_S)
             start("capture secondary", partial(self._capture_live, rig.secondary), STAGE_LIMIT_S)
 
@@ -193,9 +200,12 @@ class Daemon:
 
     def _capture_in_order(self) -> None:
         rig = self._parts.opened.rig
-        read_in_order(
-            rig.reference, rig.secondary, self.intake, self.stopping, partial(self._crew.beat, "capture")
-        )
+
+        def between() -> None:
+            self._crew.beat("capture")
+            self._steering.act()
+
+        read_in_order(rig.reference, rig.secondary, self.intake, self.stopping, between)
         self.stopping.set()
 
     def _capture_live(self, camera: Camera) -> None:
@@ -215,6 +225,7 @@ class Daemon:
             self.stopping.set()
             return
         self._parts.reporter.received(item.frame, item.t_ns)
+        self._steering.take(item)
         ring = self._masters.get(item.frame.camera)
         if ring is None:
             self._parts.session.sidecar.frame(item.frame, item.t_ns, None)
@@ -225,18 +236,8 @@ class Daemon:
     def _write_masters(self, name: CameraName, ring: Ring[Stamped]) -> None:
         rig, session, config = self._parts.opened.rig, self._parts.session, self._parts.config
         info = (rig.reference if name == "reference" else rig.secondary).info
-        writer = MasterWriter(
-            session.path,
-            name,
-            width=info.width,
-            height=info.height,
-            pixel_format=info.pixel_format,
-            bit_depth=info.bit_depth,
-            fps=1e6 / info.frame_period_us,
-            origin_ns=0,
-            settings=MasterSettings(segment_s=config.masters.segment_s, sync_s=config.hdr.sync_s),
-            on_segment=self._parts.reporter.segment_closed,
-        )
+        settings = MasterSettings(segment_s=config.masters.segment_s, sync_s=config.hdr.sync_s)
+        writer = MasterWriter.of(session.path, info, settings, self._parts.reporter.segment_closed)
         try:
             self._each(ring, f"{name} masters", partial(self._write_master, writer))
         finally:

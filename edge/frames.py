@@ -132,6 +132,8 @@ class HdrFrame:
     """One fused frame: (H, W, 3) float32 scene-linear Rec. 709 radiance in reference units, >= 0.
 
     ``video`` is the same picture as a video signal, where what fused it could compute that on the way.
+    ``scale`` times the radiance is what the video shows (``edge.exposure.anchor``); 1.0 unless the reference
+    exposure changes.
     """
 
     seq: int
@@ -144,6 +146,7 @@ class HdrFrame:
     low_age_ns: int | None
     high_age_ns: int | None
     video: YuvImage | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

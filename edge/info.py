@@ -95,7 +95,8 @@ def write_picture(session: Session) -> Path:
     pictures = [(f"fused ({record.model})", fused)]
     reference = _reference_radiance(session, record.seq)
     if reference is not None:
-        pictures.insert(0, ("reference", preview.render_like_last(reference)))
+        shown = reference * np.float32(record.scale)
+        pictures.insert(0, ("reference", preview.render_like_last(shown)))
     out = session.path / PICTURE
     write_png(out, labelled_row(pictures))
     return out

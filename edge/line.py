@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from edge import ladder
 from edge.engines import EngineError
+from edge.exposure.anchor import Anchor
 from edge.frames import Group, HdrFrame, Rung
 from edge.fuse import Fuser
 from edge.pair import Pairer, Stamped
@@ -46,7 +47,7 @@ class FusionLine:
 
     A network that fails while it runs costs its rung for the rest of the recording, never a frame, and is
     told to ``on_failure(rung, text)``. Without that callback, or without a rung below, its EngineError is
-    raised.
+    raised. ``anchor`` keeps the video's brightness steady while the reference exposure changes.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FusionLine:
         on_drop: Callable[[str, int], None],
         on_rung: Callable[[Rung, str, int], None],
         on_failure: Callable[[Rung, str], None] | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         self._pairer = pairer
         self._preparer = preparer
@@ -70,6 +72,7 @@ class FusionLine:
         self._on_drop = on_drop
         self._on_rung = on_rung
         self._on_failure = on_failure
+        self._anchor = anchor
         budget = plan.budget_ns if plan.budget_ns is not None else float("inf")
         self._state = ladder.start(plan.allowed, plan.probed_ns, budget, now_ns())
         self._shown: Rung | None = None
@@ -116,7 +119,16 @@ class FusionLine:
         if hdr.rung is not self._shown:
             self._shown = hdr.rung
             self._on_rung(hdr.rung, cause, group.t_ns)
-        return Fused(prepared, hdr)
+        return Fused(prepared, self._anchored(hdr, group))
+
+    def _anchored(self, hdr: HdrFrame, group: Group) -> HdrFrame:
+        """``hdr`` with the scale it is shown at; without an anchor each frame in its own unit."""
+        if self._anchor is None:
+            return hdr
+        exposure = group.reference.exposure
+        self._anchor = self._anchor.step(exposure, group.t_ns)
+        scale = self._anchor.scale(exposure)
+        return hdr if scale == 1.0 else replace(hdr, scale=scale)
 
     def _on_rungs(self, prepared: Prepared, rung: Rung, cause: str) -> tuple[HdrFrame, str]:
         """Fuse on ``rung`` or, where its network fails, on the next below."""

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edge.frames import CameraName, Frame, Image, PixelFormat
 from edge.segments import ClosedSegment, Location, OpenSegment, SegmentWriter
 from edge.sink import DiskSync, Sink
+from hw.camera import CameraInfo
 
 TICKS_PER_S = 1000
 """Matroska counts milliseconds; the sidecar has the exact times."""
@@ -76,6 +77,28 @@ class MasterWriter(SegmentWriter[Image]):
         self._bit_depth = bit_depth
         self._fps = fps
         self._sync = DiskSync(self._settings.sync_s)
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        info: CameraInfo,
+        settings: MasterSettings,
+        on_segment: Callable[[ClosedSegment], None],
+    ) -> MasterWriter:
+        """The masters of the camera ``info`` in session time."""
+        return cls(
+            folder,
+            info.name,
+            width=info.width,
+            height=info.height,
+            pixel_format=info.pixel_format,
+            bit_depth=info.bit_depth,
+            fps=1e6 / info.frame_period_us,
+            origin_ns=0,
+            settings=settings,
+            on_segment=on_segment,
+        )
 
     def write(self, frame: Frame, t_ns: int) -> Location:
         """Store one frame taken at ``t_ns`` on the reference clock. Raises EncodeError."""

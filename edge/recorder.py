@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from edge.config_schema import HdrConfig
 from edge.encode import ClosedSegment, HdrEncoder, VideoSettings
 from edge.flicker import mean_mu_luminance
@@ -18,6 +20,11 @@ from edge.tonemap import HdrToneMapper, video_format
 SAMPLE_STEP = 4
 """Mean luminance is read from every fourth pixel of every fourth row."""
 LUMINANCE_709 = (0.2126, 0.7152, 0.0722)
+
+
+def shown_radiance(frame: HdrFrame) -> FloatImage:
+    """Radiance in the unit of the video."""
+    return frame.radiance if frame.scale == 1.0 else frame.radiance * np.float32(frame.scale)
 
 
 def expected_light(hdr: HdrConfig, full_scale: float) -> ContentLight:
@@ -68,12 +75,12 @@ class HdrRecorder:
     def write(self, frame: HdrFrame) -> float:
         """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError."""
         with self._watch.stage("tonemap"):
-            image = frame.video
-            if image is None or image.format != self._mapper.format:
-                image = self._mapper.convert(frame.radiance)
+            shown, image = shown_radiance(frame), frame.video
+            if image is None or image.format != self._mapper.format or frame.scale != 1.0:
+                image = self._mapper.convert(shown)
         with self._watch.stage("measure"):
-            mean_mu = mean_mu_luminance(frame.radiance, self._full_scale, SAMPLE_STEP)
-            mean_luminance = _mean_luminance(frame.radiance)
+            mean_mu = mean_mu_luminance(shown, self._full_scale, SAMPLE_STEP)
+            mean_luminance = _mean_luminance(shown)
         with self._watch.stage("encode"):
             location = self._encoder.write(image, frame.t_ns)
         with self._watch.stage("store"):

@@ -78,7 +78,8 @@ SERIES: Final = _table(
                "How far mean luminance jerks from frame to frame (edge/flicker.py), of reference and fused",
                "flicker_ratio"),
         Series("clipped_share", Kind.GAUGE, ("picture",), "share of pixels",
-               "Pixels without highlight detail, in reference and fused", "clipped_ratio"),
+               "Pixels without highlight detail, in reference and fused; where exposure is planned, in low "
+               "and high", "clipped_ratio"),
         Series("crushed_share", Kind.GAUGE, ("picture",), "share of pixels",
                "Pixels without shadow detail, in reference and fused", "crushed_ratio"),
         # Exposure, as used; "low", "reference", "high".
@@ -89,6 +90,14 @@ SERIES: Final = _table(
                "Exposure against the reference, in stops; positive collects more light", "exposure_ev"),
         Series("range_ev", Kind.GAUGE, (), "EV",
                "Usable range of one exposure, from saturation down to the noise floor", "exposure_range_ev"),
+        # Automatic exposure.
+        Series("exposure_cause", Kind.TEXT, ("camera",), "", "Why the camera is exposed as it is"),
+        Series("brightness_off_ev", Kind.GAUGE, (), "EV",
+               "Log-average brightness of the reference above its target, where exposure is automatic",
+               "brightness_off_ev"),
+        Series("dark_share", Kind.GAUGE, ("exposure",), "share of pixels",
+               "Pixels of low, reference and high below 1/128 of full scale, where exposure is automatic",
+               "dark_ratio"),
         # Clocks.
         Series("clock_drift_ppm", Kind.GAUGE, (), "ppm",
                "Rate of the secondary camera's clock against the reference camera's", "clock_drift_ppm"),

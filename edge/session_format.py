@@ -93,6 +93,7 @@ class HdrRecord(_Line):
     mean_mu: Finite | None = None
     peak_nits: Finite | None = None
     average_nits: Finite | None = None
+    scale: float = Field(default=1.0, gt=0)
     file: RelativeFile | None = None
     index: Count = 0
 

@@ -72,6 +72,8 @@ class SidecarWriter:
     ) -> None:
         """A fused frame, its mean luminance (radiance) and mean mu-law luminance (``edge.flicker``)."""
         shown = {} if light is None else {"peak_nits": light.peak_nits, "average_nits": light.average_nits}
+        if hdr.scale != 1.0:
+            shown["scale"] = hdr.scale
         self.event(
             "hdr",
             seq=hdr.seq,

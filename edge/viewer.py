@@ -11,6 +11,7 @@ from edge.frames import FloatImage, Rung
 from edge.health import Health
 from edge.line import Fused
 from edge.preview import PreviewHub
+from edge.recorder import shown_radiance
 from edge.sdr import SdrPreview, to_jpeg
 from edge.stopwatch import Stopwatch
 
@@ -55,10 +56,11 @@ class Viewer:
 
     def _publish(self, fused: Fused, wanted: list[str], now_ns: int) -> None:
         # The tone curve follows the fused picture and serves all streams, so that they compare.
-        pictures = {"fused": to_jpeg(self._preview.render(fused.hdr.radiance, fused.hdr.t_ns), self._quality)}
+        shown, scale = shown_radiance(fused.hdr), np.float32(fused.hdr.scale)
+        pictures = {"fused": to_jpeg(self._preview.render(shown, fused.hdr.t_ns), self._quality)}
         for stream, radiance in _others(fused).items():
             if stream in wanted and radiance is not None:
-                pictures[stream] = to_jpeg(self._preview.render_like_last(radiance), self._quality)
+                pictures[stream] = to_jpeg(self._preview.render_like_last(radiance * scale), self._quality)
         self._hub.publish(pictures, now_ns)
 
     def _meter(self, fused: Fused) -> None:

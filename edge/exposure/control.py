@@ -16,14 +16,14 @@ from edge.pair import Stamped, is_low
 from hw.camera import CameraError, CameraInfo
 
 SPACING = 0.9
-"""Of a frame period: two settings closer than this could reach one frame, and be one step of twice the size."""
+"""Of a frame period: two settings closer than this could reach one frame, as one step of twice the size."""
 WORTH_EV = 0.01
 """The secondary camera is told of changes from here on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """One camera as exposure control sees it: ``starting`` are the settings it begins with, in cycle order."""
+    """One camera as exposure control sees it: ``starting`` are the settings it begins with, as a cycle."""
 
     info: CameraInfo
     starting: tuple[Exposure, ...]

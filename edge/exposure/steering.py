@@ -47,8 +47,8 @@ class Steering:
             self._control.take(item, item.frame.t_host_ns if self._own_time else time.monotonic_ns())
 
     def run(self, beat: Callable[[], None]) -> None:
-        """Act whenever there is something, until ``close``."""
-        while not self._closed:
+        """Act whenever there is something, until ``close``; at once over where nothing is to be decided."""
+        while self._control is not None and not self._closed:
             beat()
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._newest, POLL_S)

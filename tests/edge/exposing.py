@@ -1,4 +1,4 @@
-"""A closed loop of the real simulator's sensor and automatic exposure, without fusion: fast enough to test."""
+"""A closed loop of the simulated sensor and automatic exposure, without fusion: fast enough to test."""
 
 from __future__ import annotations
 
