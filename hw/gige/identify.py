@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import Exposure, Image
-from hw.exposure_level import LevelIdentifier, quantiles_of
+from hw.exposure_level import LevelIdentifier, Quantiles, quantiles_of
 
 ItemT = TypeVar("ItemT")
 Samples: TypeAlias = NDArray[np.float32]
@@ -139,17 +139,31 @@ class PhaseFinder:
 
 
 class LevelFinder:
-    """The host writes exposures in turn and knows not when each takes effect: each frame tells its own."""
+    """The host writes exposures in turn and knows not when each takes effect: each frame tells its own.
+
+    The first frames are looked at again as soon as two unlike ones have come.
+    """
 
     def __init__(self, exposures: Sequence[Exposure]) -> None:
         self._identifier = LevelIdentifier(exposures)
-        self._found: deque[tuple[int, Exposure | None]] = deque(maxlen=16)
+        self._found: dict[int, Exposure | None] = {}
+        self._unsettled: dict[int, Quantiles] = {}
 
     def see(self, seen: Seen) -> None:
-        self._found.append((seen.count, self._identifier.identify(quantiles_of(seen.samples))))
+        quantiles = quantiles_of(seen.samples)
+        self._found[seen.count] = self._identifier.identify(quantiles)
+        if not self._identifier.settled:
+            self._unsettled[seen.count] = quantiles
+        else:
+            for count, before in self._unsettled.items():
+                self._found[count] = self._identifier.identify(before)
+            self._unsettled.clear()
+        for count in [count for count in self._found if count < seen.count - 2 * MOST_HELD]:
+            del self._found[count]
+            self._unsettled.pop(count, None)
 
     def exposure(self, count: int) -> Exposure | None:
-        return next((found for its, found in self._found if its == count), None)
+        return self._found.get(count)
 
     def change(self, exposures: Sequence[Exposure]) -> None:
         self._identifier.change(exposures)

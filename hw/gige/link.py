@@ -115,8 +115,8 @@ class Link:
             stream.push_buffer(buffer)
 
     def waiting(self) -> int:
-        """Buffers that were received and not yet popped."""
-        return 0 if self._stream is None else int(self._stream.get_n_buffers()[1])
+        """Buffers that were received and not yet popped; Aravis counts a waiting reader as -1."""
+        return 0 if self._stream is None else max(0, int(self._stream.get_n_buffers()[1]))
 
     def counters(self) -> dict[str, int]:
         """What the stream counts, by Aravis' names (``n_missing_packets`` and so on)."""
@@ -204,8 +204,6 @@ class Link:
                 and buffer.get_image_pixel_format() & 0xFFFF_FFFF == self._wire.code
             )
             return FrameStatus.OK if same else FrameStatus.WRONG_SIZE
-        if status == codes.TIMEOUT:
-            return FrameStatus.TIMEOUT
         return FrameStatus.WRONG_SIZE if status == codes.SIZE_MISMATCH else FrameStatus.INCOMPLETE
 
 
