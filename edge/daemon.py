@@ -95,7 +95,7 @@ class Daemon:
         self._viewer = Viewer(parts.config.preview, parts.hub, report.health, self._watch)
         told = told_to(report.health, report.sidecar, parts.config.exposure.reference.band_ev)
         self._steering = steering_of(parts.config, parts.opened, told)
-        self._line = self._fusion_line()
+        self.line = self._fusion_line()
         self._recorder = self._hdr_recorder() if parts.config.hdr.enabled else None
 
     def run(self, every_second: Callable[[], bool]) -> None:
@@ -250,13 +250,13 @@ class Daemon:
 
     def _fuse(self) -> None:
         self._each(self._frames, "fuse", self._fuse_one)
-        for fused in self._line.flush():
+        for fused in self.line.flush():
             self._hand_on(fused)
 
     def _fuse_one(self, item: Stamped) -> None:
         if self._hurrying.is_set():
-            self._line.hurry()
-        for fused in self._line.add(item, item.frame.t_host_ns, len(self._frames)):
+            self.line.hurry()
+        for fused in self.line.add(item, item.frame.t_host_ns, len(self._frames)):
             self._hand_on(fused)
 
     def _hand_on(self, fused: Fused) -> None:

@@ -57,6 +57,11 @@ class Fuser:
         self._merger = Merger()
         self._merge_pair: tuple[_Pair, MergePair] | None = None
 
+    def install(self, rung: Rung, engine: Engine) -> None:
+        """``engine`` takes ``rung`` from here on."""
+        self._engines[rung] = engine
+        self._pairs.pop(rung, None)
+
     def model_name(self, rung: Rung) -> str:
         """What the sidecar calls the rung: the model's name, ``merge`` or ``reference``."""
         engine = self._engines.get(rung)

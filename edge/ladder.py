@@ -86,6 +86,22 @@ def step(
     return state
 
 
+def renewed(
+    state: LadderState, rung: Rung, cost_ns: float, budget_ns: float, cause: str, now_ns: int
+) -> LadderState:
+    """The state after ``rung`` got another engine, which costs ``cost_ns``: taken at once if it fits.
+
+    What was learned of the old one is forgotten, and rungs between need not be tried first.
+    """
+    probed = {**state.probed_ns, rung: cost_ns}
+    state = replace(state, probed_ns=probed, hold_ns=HOLD_NS)
+    if rung == state.rung:
+        return replace(state, cost_ns=cost_ns)
+    if rung < state.rung and cost_ns <= CLIMB_SHARE * budget_ns:
+        return _move(state, rung, cause, now_ns, climbed=True, hold_ns=HOLD_NS)
+    return state
+
+
 def failed(state: LadderState, rung: Rung, allowed: Sequence[Rung], cause: str, now_ns: int) -> LadderState:
     """The state after ``rung`` broke and is not among ``allowed`` any more: the next one below it."""
     if state.rung != rung:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 from edge import ladder
 from edge.engines import EngineError
 from edge.exposure.anchor import Anchor
 from edge.frames import Group, HdrFrame, Rung
 from edge.fuse import Fuser
+from edge.late_engines import Late
 from edge.pair import Pairer, Stamped
 from edge.prepare import Prepared, Preparer
 from edge.stopwatch import Stopwatch
@@ -78,11 +80,16 @@ class FusionLine:
         self._shown: Rung | None = None
         self._alone = False
         self._hurry = False
+        self._offers: SimpleQueue[Late] = SimpleQueue()
 
     @property
     def waiting(self) -> int:
         """Reference frames that wait for a nearer pair."""
         return len(self._pairer)
+
+    def offer(self, late: Late) -> None:
+        """An engine that became ready meanwhile; the next frame may have it. Any thread."""
+        self._offers.put(late)
 
     def hurry(self) -> None:
         """The end is near: fuse what is left on the cheapest rung that still uses the pair."""
@@ -110,6 +117,7 @@ class FusionLine:
             yield self._fuse(group, backlog)
 
     def _fuse(self, group: Group, backlog: int) -> Fused:
+        self._take_offers()
         begin_ns = self._now_ns()
         prepared = self._preparer.prepare(group)
         rung, cause = self._choose(group, backlog, begin_ns)
@@ -129,6 +137,20 @@ class FusionLine:
         self._anchor = self._anchor.step(exposure, group.t_ns)
         scale = self._anchor.scale(exposure)
         return hdr if scale == 1.0 else replace(hdr, scale=scale)
+
+    def _take_offers(self) -> None:
+        """Between two frames: what was offered is installed, and the ladder told of it."""
+        while not self._offers.empty():
+            late, plan = self._offers.get(), self._plan
+            self._fuser.install(late.rung, late.engine)
+            self._plan = replace(
+                plan,
+                allowed=tuple(sorted({*plan.allowed, late.rung})),
+                probed_ns={**plan.probed_ns, late.rung: late.cost_ns},
+            )
+            budget_ns = plan.budget_ns if plan.budget_ns is not None else float("inf")
+            cause, now_ns = f"{late.engine.name} has an engine now", self._now_ns()
+            self._state = ladder.renewed(self._state, late.rung, late.cost_ns, budget_ns, cause, now_ns)
 
     def _on_rungs(self, prepared: Prepared, rung: Rung, cause: str) -> tuple[HdrFrame, str]:
         """Fuse on ``rung`` or, where its network fails, on the next below."""

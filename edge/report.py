@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 from edge.capture import Intake
 from edge.flicker import FlickerGauge
 from edge.frames import CameraName, Frame, HdrFrame, Rung
 from edge.health import Health
 from edge.ladder_plan import Fusion
+from edge.late_engines import Late
 from edge.segments import ClosedSegment
 from edge.sidecar import SidecarWriter
 
@@ -82,17 +84,26 @@ class Reporter:
 
     def fusion(self, fusion: Fusion, budget_ms: float) -> None:
         """What fuses, and what is missing."""
-        now = time.monotonic_ns()
         self.health.text("model", ", ".join(engine.name for engine in fusion.engines.values()) or "none")
         self.health.gauge("deadline_ms", budget_ms)
+        self.models(fusion.problems)
+
+    def models(self, problems: Sequence[str]) -> None:
+        """What keeps networks from running, or from running where they should."""
         self.health.condition(
             "model",
-            not fusion.problems,
-            now,
-            "; ".join(fusion.problems),
-            "Fusing goes on a rung lower; see fuse.model in the configuration.",
+            not problems,
+            time.monotonic_ns(),
+            "; ".join(problems),
+            "Fusing goes on with what there is; see fuse.model in the configuration.",
             "warning",
         )
+
+    def engine_ready(self, late: Late) -> None:
+        """A network got its engine while the recording runs."""
+        rung = late.rung.name.lower()
+        self.health.event(time.monotonic_ns(), f"{late.engine.name} has an engine now")
+        self.sidecar.event("engine", rung=rung, model=late.engine.name, cost_ms=late.cost_ns / 1e6)
 
     def cameras(self) -> None:
         """Name a camera that fell silent while the other films; seconds are of the recording."""

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -17,10 +17,13 @@ from typing import Any
 from edge.assembly import aligner_of
 from edge.config_schema import Config
 from edge.daemon import Daemon, Parts
+from edge.engines import Engine
 from edge.frames import CameraName
+from edge.fuse import probe_engine
 from edge.health import Health
 from edge.housekeeping import Housekeeper
-from edge.ladder_plan import open_fusion
+from edge.ladder_plan import Fusion, open_fusion
+from edge.late_engines import Awaited, EngineWatch, Late, Means
 from edge.preview import PreviewHub
 from edge.report import Reporter
 from edge.rig import OpenRig, open_rig
@@ -59,18 +62,43 @@ def run_daemon(config: Config, duration_s: float | None, session_dir: Path | Non
         health.gauge("age_limit_ms", config.pair.max_age_ms)
         log.info("recording %s to %s", opened.source, folder)
         daemon = Daemon(Parts(config, opened, fusion, session, reporter, hub), duration_s)
-        with _signals(daemon):
-            _record(daemon, config, session, health)
+        watch = engine_watch(config, fusion, daemon, reporter)
+        with _signals(daemon), contextlib.closing(watch):
+            _record(daemon, config, session, health, watch)
     log.info("recording ended; session %s", folder)
     return 0
 
 
-def _record(daemon: Daemon, config: Config, session: SessionWriter, health: Health) -> None:
+def engine_watch(config: Config, fusion: Fusion, daemon: Daemon, reporter: Reporter) -> EngineWatch:
+    """Brings engines that become ready later to the daemon's fusion line."""
+    from edge.engines.choice import cut_for, on_gpu, proof_state
+
+    aligner = aligner_of(config)
+
+    def open_late(one: Awaited, tell: Callable[[str], None]) -> Engine | None:
+        return on_gpu(one.model, one.size, cut_for(one.aligned), tell)
+
+    def probe(engine: Engine) -> float:
+        height, width = fusion.awaited[0].size
+        return probe_engine(engine, height, width, aligner)
+
+    def ready(late: Late) -> None:
+        daemon.line.offer(late)
+        reporter.engine_ready(late)
+
+    means = Means(proof_state, open_late, probe, ready, reporter.models)
+    return EngineWatch(fusion.awaited, fusion.problems, means)
+
+
+def _record(
+    daemon: Daemon, config: Config, session: SessionWriter, health: Health, watch: EngineWatch
+) -> None:
     begin_ns = time.monotonic_ns()
     housekeeper = Housekeeper(health, session.path, config.store)
 
     def every_second() -> bool:
         now_ns = time.monotonic_ns()
+        watch.poll()
         return housekeeper.tick((now_ns - begin_ns) / 1e9, now_ns)
 
     try:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from edge.engines import Engine, EngineError
 from edge.engines.build import identity
@@ -18,6 +18,10 @@ from edge.engines.tensorrt import TensorrtEngine
 
 if TYPE_CHECKING:
     from edge.config_schema import FuseConfig, RigConfig
+
+
+ProofState: TypeAlias = tuple[tuple[int, int, int] | None, ...]
+"""(time of change, inode, size) of every proof that an engine may have; None: not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,16 @@ def on_gpu(
     store = store or EngineStore(engine_folder())
     others: tuple[Cut, ...] = ("whole", "pair")
     cuts = [c for c in (cut, *others) if os.path.exists(store.proof_path(model.stem, size[1], size[0], c))]
+    soon = "; engines are being built just now" if store.being_written() else ""
     if not cuts:
         if has_gpu():
             tell(
-                f"{model.stem} runs on the CPU: no engine for {size[1]}x{size[0]} in {store.folder}; "
-                f"build it: twinhdr-export engine --model {model.stem.removeprefix('eafnet-')} "
-                f"--size {size[1]}x{size[0]}"
+                f"{model.stem} runs on the CPU: no engine for {size[1]}x{size[0]} in {store.folder}"
+                + (
+                    soon
+                    or f"; build it: twinhdr-export engine --model {model.stem.removeprefix('eafnet-')} "
+                    f"--size {size[1]}x{size[0]}"
+                )
             )
         return None
     refusal = ""
@@ -95,5 +103,19 @@ def on_gpu(
             return tensorrt_engine(model, size, candidate, platform or open_platform, store)
         except EngineError as error:
             refusal = refusal or str(error)
-    tell(f"{model.stem} runs on the CPU: {refusal}")
+    tell(f"{model.stem} runs on the CPU: {refusal}{soon}")
     return None
+
+
+def proof_state(model: Path, size: tuple[int, int], store: EngineStore | None = None) -> ProofState:
+    """What tells a new proof of an engine for pictures of ``size`` (height, width) from the last one seen."""
+    store = store or EngineStore(engine_folder())
+    found: list[tuple[int, int, int] | None] = []
+    for cut in get_args(Cut):
+        try:
+            stat = os.stat(store.proof_path(model.stem, size[1], size[0], cut))
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+    return tuple(found)

@@ -135,6 +135,17 @@ class EngineStore:
                 raise EngineError(f"{self.folder}: another build is at work there; wait for it") from None
             yield
 
+    def being_written(self) -> bool:
+        """Whether a build is at work here."""
+        try:
+            with (self.folder / ".lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def part_files(self, model: str, here: Identity, plans: Sequence[bytes]) -> tuple[PartFile, ...]:
         """Names and checksums under which ``commit`` will write ``plans``."""
         files = []
