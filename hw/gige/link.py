@@ -22,6 +22,7 @@ from hw.gige.plan import CameraPlan
 from hw.gige.receive import EMPTY, Delivery, Settings, Source
 from hw.gige.setup import TickWatch, arm_line, prepare, set_frame_rate, triggers_off
 from hw.gige.shutter import probe
+from hw.gige.sockets import enlarge
 
 log = logging.getLogger(__name__)
 
@@ -166,12 +167,23 @@ class Link:
         if is_gige:
             stream.set_property("socket-buffer", self._aravis.GvStreamSocketBuffer.FIXED)
             stream.set_property("socket-buffer-size", plan.socket_buffer_bytes)
+            self._enlarge(int(stream.get_port()))
             stream.set_property("packet-resend", self._aravis.GvStreamPacketResend.ALWAYS)
             stream.set_property("frame-retention", FRAME_RETENTION_US)
         payload = int(call(plan.where, camera.get_payload))
         for _ in range(min(64, max(8, round(plan.fps * BUFFERED_S)))):
             stream.push_buffer(self._aravis.Buffer.new_allocate(payload))
         self._stream = stream
+
+    def _enlarge(self, port: int) -> None:
+        wanted = self._plan.socket_buffer_bytes
+        granted = enlarge(port, wanted)
+        if granted is not None and granted < wanted:
+            log.warning(
+                "%s: its receive buffer is %d KiB, not %d: frames will be lost; run: "
+                "sudo sysctl -w net.core.rmem_max=%d",
+                self._plan.where, granted >> 10, wanted >> 10, wanted,
+            )  # fmt: skip
 
     def _delivery(self, buffer: Any) -> Delivery:
         plan, wire, status = self._plan, self._wire, self._status(buffer)
