@@ -85,9 +85,9 @@ class TickFinder:
         if span_ns >= REVIEW_SPAN_NS:
             self._reviewed = True
             self._stamps = []
-            measured = _measure(device_ns, host_ns)
-            if self._found is None or abs(measured / self._found.value - 1.0) > SNAP_TOLERANCE:
-                self._found = _named(measured)
+            settled = _settle(device_ns, host_ns)
+            if self._found is None or abs(settled.value / self._found.value - 1.0) > SNAP_TOLERANCE:
+                self._found = settled
         return self._found
 
 
@@ -95,11 +95,25 @@ def _decide(
     device_ns: NDArray[np.float64], host_ns: NDArray[np.float64], any_ratio: bool
 ) -> TickRatio | None:
     """The known ratio that explains the arrivals much better than the others; later also a measured one."""
-    spreads = sorted((_spread(host_ns - device_ns / ratio), ratio) for ratio in KNOWN_TICK_RATIOS)
-    (best, ratio), (next_best, _) = spreads[0], spreads[1]
+    (best, ratio), (next_best, _) = _ranked(device_ns, host_ns)[:2]
     if next_best > DECISIVE * max(best, JITTER_FLOOR_NS) and best < DECISIVE * JITTER_FLOOR_NS:
         return _named(ratio)
-    return _named(_measure(device_ns, host_ns)) if any_ratio else None
+    return _settle(device_ns, host_ns) if any_ratio else None
+
+
+def _settle(device_ns: NDArray[np.float64], host_ns: NDArray[np.float64]) -> TickRatio:
+    """The measured ratio, if it explains the arrivals much better than a right clock does; else that.
+
+    Arrivals that fit no ratio measure a host that was held up, and most clocks are right.
+    """
+    measured = _named(_measure(device_ns, host_ns))
+    left = max(_spread(host_ns - device_ns / measured.value), JITTER_FLOOR_NS)
+    return measured if _spread(host_ns - device_ns) > DECISIVE * left else _named(1.0)
+
+
+def _ranked(device_ns: NDArray[np.float64], host_ns: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """(spread that is left, known ratio), the one that explains the arrivals best first."""
+    return sorted((_spread(host_ns - device_ns / ratio), ratio) for ratio in KNOWN_TICK_RATIOS)
 
 
 def _named(measured: float) -> TickRatio:
