@@ -317,4 +317,4 @@ class Daemon:
             self._parts.reporter.health.gauge("ring_capacity", ring.capacity, ring.name)
         self._parts.reporter.health.gauge("encoder_backlog", len(self._hdr))
         self._parts.reporter.clocks(self.intake)
-        self._parts.reporter.cameras()
+        self._parts.reporter.cameras(self._parts.opened.rig)

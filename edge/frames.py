@@ -35,8 +35,6 @@ class FrameStatus(enum.Enum):
     """Packets are missing; the image must not be used."""
     UNKNOWN_EXPOSURE = "unknown_exposure"
     """Nothing says what it was taken with: its counts mean no radiance."""
-    TIMEOUT = "timeout"
-    """The rest of the frame did not come in time; the image must not be used."""
     WRONG_SIZE = "wrong_size"
     """The image is not of the size or format that was set; it must not be used."""
 

@@ -14,6 +14,7 @@ from edge.ladder_plan import Fusion
 from edge.late_engines import Late
 from edge.segments import ClosedSegment
 from edge.sidecar import SidecarWriter
+from hw.camera import Camera, CameraState, Rig, Watched
 
 SILENT_S = 1.0
 
@@ -27,6 +28,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._flicker = {"reference": FlickerGauge(), "fused": FlickerGauge()}
         self._last_t_ns: dict[CameraName, int] = {"reference": 0, "secondary": 0}
+        self._states: dict[CameraName, CameraState] = {}
 
     def received(self, frame: Frame, t_ns: int) -> None:
         """A frame came from a camera and has its place in time."""
@@ -105,21 +107,34 @@ class Reporter:
         self.health.event(time.monotonic_ns(), f"{late.engine.name} has an engine now")
         self.sidecar.event("engine", rung=rung, model=late.engine.name, cost_ms=late.cost_ns / 1e6)
 
-    def cameras(self) -> None:
-        """Name a camera that fell silent while the other films; seconds are of the recording."""
-        rows: tuple[tuple[CameraName, CameraName, str], ...] = (
-            ("reference", "secondary", "There is no video without it."),
-            ("secondary", "reference", "The video goes on from the reference alone."),
+    def cameras(self, rig: Rig) -> None:
+        """Name a camera that is gone: as it says itself, else by its silence while the other one films."""
+        rows: tuple[tuple[CameraName, CameraName, Camera, str], ...] = (
+            ("reference", "secondary", rig.reference, "There is no video without it."),
+            ("secondary", "reference", rig.secondary, "The video goes on from the reference alone."),
         )
-        for camera, other, cost in rows:
-            silent_s = (self._last_t_ns[other] - self._last_t_ns[camera]) / 1e9
+        for camera, other, device, cost in rows:
+            if isinstance(device, Watched):
+                state = device.state(time.monotonic_ns())
+            else:
+                silent_s = (self._last_t_ns[other] - self._last_t_ns[camera]) / 1e9
+                text = f"no frame for {silent_s:.0f} s."
+                state = CameraState(silent_s < SILENT_S, text, "Check its cable and its power.")
             self.health.condition(
-                f"{camera} camera",
-                silent_s < SILENT_S,
-                time.monotonic_ns(),
-                f"no frame for {silent_s:.0f} s. {cost}",
-                "Check its cable and its power.",
+                f"{camera} camera", state.ok, time.monotonic_ns(), f"{state.text} {cost}", state.todo
             )
+            self._count_state(camera, state)
+
+    def _count_state(self, camera: CameraName, state: CameraState) -> None:
+        before = self._states.get(camera, CameraState(True))
+        self._states[camera] = state
+        if state.losses or state.counters:
+            self.health.count("camera_losses", camera, n=state.losses - before.losses)
+        for name, total in state.counters.items():
+            grown = max(0, total - before.counters.get(name, 0))
+            self.health.count("transport", camera, name, n=grown)
+        if state.ok != before.ok:
+            self.sidecar.event("camera", camera=camera, ok=state.ok, text=state.text, losses=state.losses)
 
     def clocks(self, intake: Intake) -> None:
         """How well the cameras' clocks are known."""

@@ -90,6 +90,12 @@ SERIES: Final = _table(
                "Exposure against the reference, in stops; positive collects more light", "exposure_ev"),
         Series("range_ev", Kind.GAUGE, (), "EV",
                "Usable range of one exposure, from saturation down to the noise floor", "exposure_range_ev"),
+        # Cameras that may go and come back.
+        Series("camera_losses", Kind.COUNTER, ("camera",), "losses",
+               "Times that a camera was lost and opened again", "camera_losses"),
+        Series("transport", Kind.COUNTER, ("camera", "what"), "events",
+               "What the driver of a camera counts: failed frames, frames without a buffer, packets missing "
+               "and asked for again", "camera_transport"),
         # Automatic exposure.
         Series("exposure_cause", Kind.TEXT, ("camera",), "", "Why the camera is exposed as it is"),
         Series("brightness_off_ev", Kind.GAUGE, (), "EV",
