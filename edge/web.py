@@ -13,8 +13,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -44,12 +44,18 @@ class WebBindError(TwinhdrError):
     exit_code = EX_UNAVAILABLE
 
 
+class Routes(Protocol):
+    """Further pages of this server."""
+
+    def add_to(self, app: web.Application) -> None: ...
+
+
 class WebServer:
     """The page at ``http://host:port``, from `start` to `stop`; a context manager.
 
     ``port`` 0 takes a free one, see `url`. ``allowed_hosts`` are further names the page may be called by (a
     reverse proxy's). ``clock_ns`` is the clock of the times given to ``health`` and ``previews``.
-    ``max_streams`` bounds motion-JPEG readers, ``max_events`` open pages.
+    ``max_streams`` bounds motion-JPEG readers, ``max_events`` open pages; ``more`` are pages beside this one.
     """
 
     def __init__(
@@ -64,10 +70,12 @@ class WebServer:
         max_streams: int = 8,
         max_events: int = 32,
         events_hz: float = 3.0,
+        more: Sequence[Routes] = (),
     ) -> None:
         self._host, self._port, self._allowed = host, port, tuple(allowed_hosts)
         self._page = PageRoutes(health, clock_ns, max_events=max_events, events_hz=events_hz)
         self._pictures = PictureRoutes(previews, clock_ns, max_streams)
+        self._more = tuple(more)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -122,6 +130,8 @@ class WebServer:
         app = web.Application(middlewares=[guard(self._host, self._allowed)], client_max_size=1024)
         self._page.add_to(app)
         self._pictures.add_to(app)
+        for routes in self._more:
+            routes.add_to(app)
         app.on_response_prepare.append(add_headers)
         runner = web.AppRunner(
             app,

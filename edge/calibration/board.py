@@ -47,7 +47,7 @@ class Board:
     kind: Kind = "charuco"
     columns: int = 11
     rows: int = 8
-    square_m: float = 0.024
+    square_m: float = 0.023
 
     def __post_init__(self) -> None:
         if not (4 <= self.columns <= 40 and 4 <= self.rows <= 40):

@@ -89,6 +89,7 @@ def _rectified(instant: Instant, rectifier: Rectifier) -> Instant:
         before=rectifier.rectify_reference(instant.before),
         after=rectifier.rectify_reference(instant.after),
         secondary=rectifier.rectify(instant.secondary),
+        ratio=instant.ratio * rectifier.sensitivity,
     )
 
 

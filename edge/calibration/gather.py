@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -13,21 +14,18 @@ import numpy as np
 from edge.assembly import develop_settings
 from edge.calibration.board import Board, Detection, find_board
 from edge.calibration.features import Instant
-from edge.calibration.solve import View
+from edge.calibration.guide import is_new
+from edge.calibration.shots import MaterialError, Shot
+from edge.calibration.views import View
 from edge.develop import DevelopSettings, develop
-from edge.errors import EX_DATAERR, TwinhdrError
 from edge.frames import CameraName, FloatImage, Frame, FrameStatus
 from edge.session import Session
 from edge.session_config import session_config
 
+KEPT = 8
+"""Frames of each camera that wait for the other's."""
 STILL_PX = 3.0
 """Corners that move by more between two reference frames are blurred, and their way between them a guess."""
-
-
-class MaterialError(TwinhdrError):
-    """There is nothing here to calibrate from. The text says what is missing."""
-
-    exit_code = EX_DATAERR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,31 +64,52 @@ class Darkroom:
         return develop(frame.image, frame.pixel_format, self._settings[frame.camera])
 
 
+class MomentBuffer:
+    """Puts frames of two cameras, which come in any order between the cameras, together to moments."""
+
+    def __init__(self) -> None:
+        self._references: deque[tuple[Frame, int]] = deque(maxlen=KEPT)
+        self._waiting: deque[tuple[Frame, int]] = deque(maxlen=KEPT)
+
+    def add(self, frame: Frame, t_ns: int) -> list[Moment]:
+        """The moments that this frame completes."""
+        if frame.status is not FrameStatus.OK:
+            return []
+        (self._waiting if frame.camera == "secondary" else self._references).append((frame, t_ns))
+        ready, late = [], deque[tuple[Frame, int]](maxlen=KEPT)
+        for item in self._waiting:
+            moment = self._around(*item)
+            if moment is not None:
+                ready.append(moment)
+            elif not self._references or item[1] > self._references[-1][1]:
+                late.append(item)
+        self._waiting = late
+        return ready
+
+    def _around(self, secondary: Frame, t_ns: int) -> Moment | None:
+        for before, after in pairwise(self._references):
+            if before[1] <= t_ns <= after[1]:
+                share = (t_ns - before[1]) / max(1, after[1] - before[1])
+                return Moment(before[0], after[0], secondary, share)
+        return None
+
+
 def moments(frames: Iterable[tuple[Frame, int]], times: Sequence[int] | None = None) -> Iterator[Moment]:
     """Secondary frames with the reference frames around them, from frames with times, in order of time.
 
     ``times`` asks for the next secondary frame at or after each of them (rising, ns); None: for all.
     """
-    before: tuple[Frame, int] | None = None
-    waiting: list[tuple[Frame, int]] = []
-    due = list(times) if times is not None else None
+    buffer = MomentBuffer()
+    due = None if times is None else deque(times)
     for frame, t_ns in frames:
-        if frame.status is not FrameStatus.OK:
-            continue
-        if frame.camera == "secondary":
-            if before is not None and (due is None or (due and t_ns >= due[0])):
-                waiting.append((frame, t_ns))
-                if due is not None:
-                    while due and due[0] <= t_ns:
-                        due.pop(0)
-            continue
-        if before is not None:
-            for other, at_ns in waiting:
-                span = max(1, t_ns - before[1])
-                yield Moment(before[0], frame, other, (at_ns - before[1]) / span)
-        waiting.clear()
-        before = frame, t_ns
-        if due is not None and not due:
+        if frame.camera == "secondary" and due is not None:
+            if not due or t_ns < due[0]:
+                continue
+            while due and due[0] <= t_ns:
+                due.popleft()
+        ready = buffer.add(frame, t_ns)
+        yield from ready
+        if due is not None and not due and ready:
             return
 
 
@@ -131,24 +150,35 @@ def instant_of(moment: Moment, room: Darkroom) -> Instant:
     )
 
 
-def board_views(session: Session, board: Board, count: int) -> Iterator[tuple[View, Moment]]:
-    """Views of the board from a recording: about ``count`` tries, those without any board left out."""
-    room = Darkroom.of(session)
+def board_shots(session: Session, board: Board, count: int) -> Iterator[tuple[Shot, View]]:
+    """Views of the board from a recording: about ``count`` tries, those that say nothing new left out.
+
+    Raises SessionError, MaterialError.
+    """
+    room, size = Darkroom.of(session), session_size(session)
+    taken: list[View] = []
     for moment in session_moments(session, count):
-        view = view_of(moment, room, board)
-        if view.reference is not None or view.secondary is not None:
-            yield view, moment
+        shot, view = shot_of(moment, room, board)
+        seen = [found for found in (view.reference, view.secondary) if found is not None]
+        if not seen or (
+            all(len(found.ids) for found in seen) and len(seen) == 2 and not is_new(view, taken, board, size)
+        ):
+            continue
+        taken.append(view)
+        yield shot, view
 
 
-def view_of(moment: Moment, room: Darkroom, board: Board) -> View:
-    """The board as both cameras saw it in the secondary's moment.
+def shot_of(moment: Moment, room: Darkroom, board: Board) -> tuple[Shot, View]:
+    """The board as both cameras saw it in the secondary's moment, and the pictures.
 
     The reference's corners are interpolated to that moment; a board that moves too fast is not seen.
     """
-    before, after = (find_board(_grey(room.develop(f)), board) for f in (moment.before, moment.after))
+    images = [room.develop(frame) for frame in (moment.before, moment.after, moment.secondary)]
     ratio = moment.secondary.exposure.light / moment.before.exposure.light
-    secondary = find_board(_grey(room.develop(moment.secondary), 1.0 / ratio), board)
-    return View(moment.name, _between(before, after, moment.share), secondary)
+    shot = Shot(moment.name, images[0], images[2], ratio)
+    before, after = (find_board(board_grey(image), board) for image in images[:2])
+    secondary = find_board(board_grey(images[2], 1.0 / ratio), board)
+    return shot, View(moment.name, _between(before, after, moment.share), secondary)
 
 
 def _between(before: Detection | None, after: Detection | None, share: float) -> Detection | None:
@@ -163,7 +193,7 @@ def _between(before: Detection | None, after: Detection | None, share: float) ->
     return Detection(ids.astype(np.int32), (start + np.float32(share) * (end - start)).astype(np.float32))
 
 
-def _grey(image: FloatImage, scale: float = 1.0) -> FloatImage:
+def board_grey(image: FloatImage, scale: float = 1.0) -> FloatImage:
     """Grey, brightened where the exposure was shorter; never darkened: clipped paper would become grey."""
     grey: FloatImage = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return grey * np.float32(scale) if scale > 1.0 else grey
@@ -182,10 +212,3 @@ def session_size(session: Session) -> tuple[int, int]:
             f"{session.path}: pictures of different sizes ({told}); give both cameras one ROI"
         )
     return sizes["reference"]
-
-
-def check_folder(path: Path) -> Path:
-    """``path`` as a folder. Raises MaterialError."""
-    if not path.is_dir():
-        raise MaterialError(f"{path}: not a folder; name the folder with this camera's pictures")
-    return path

@@ -17,9 +17,7 @@ from pydantic import ConfigDict
 CALIBRATION_VERSION = 2
 
 Matrix: TypeAlias = NDArray[np.float64]
-Homography: TypeAlias = tuple[
-    tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
-]
+Homography: TypeAlias = tuple[tuple[float, float, float], ...]
 Three: TypeAlias = tuple[float, float, float]
 Mode: TypeAlias = Literal["homography", "rectify"]
 
@@ -171,5 +169,4 @@ def identity(width: int, height: int) -> Calibration:
 def as_rows(matrix: Matrix) -> Homography:
     """(3, 3) as plain rows, scaled so that the last number is 1."""
     scaled = np.asarray(matrix, np.float64) / matrix[2, 2]
-    a, b, c = ((float(x), float(y), float(z)) for x, y, z in scaled)
-    return a, b, c
+    return tuple((float(x), float(y), float(z)) for x, y, z in scaled)

@@ -30,7 +30,7 @@ LARGEST_BLACK = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """Registered images (H, W, 3) float32 linear of one instant, and the secondary's light over the other's."""
+    """Registered images (H, W, 3) float32 linear; ``ratio`` is the secondary's light over the reference's."""
 
     reference: FloatImage
     secondary: FloatImage
