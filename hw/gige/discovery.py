@@ -64,7 +64,8 @@ def discover() -> list[Found]:
         )
         for index in range(aravis.get_n_devices())
     ]
-    return [camera for camera in found if camera.protocol in ("GigEVision", "USB3Vision")]
+    real = [camera for camera in found if camera.protocol in ("GigEVision", "USB3Vision")]
+    return sorted(real, key=lambda camera: (camera.protocol, camera.address, camera.serial))
 
 
 def look(selector: Selector, where: str) -> Found:
