@@ -173,10 +173,9 @@ def fuse(
 
     They show one view and have one size, which the result has too; any size will do. What moved between them
     follows the reference; a camera in hand is no trouble. --ev is needed in full even where low or high is
-    missing. PNG, TIFF (8 or 16
-    bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that exposure's own linear sensor
-    values, where 1.0 is saturation; more is clipped. In the result 1.0 is what saturates the reference
-    exposure.
+    missing. PNG, TIFF (8 or 16 bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that
+    exposure's own linear sensor values, where 1.0 is saturation; more is clipped. In the result 1.0 is what
+    saturates the reference exposure.
 
     \b
     Example:
