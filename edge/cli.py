@@ -21,6 +21,7 @@ from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
 from edge.trigger_command import trigger_app
+from edge.trigger_command import trigger_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.add_typer(trigger_app, name="trigger")
 app.add_typer(trigger_app, name="trigger")
 app.add_typer(calibrate_app, name="calibrate")
 app.command()(cameras)

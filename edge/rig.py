@@ -130,8 +130,15 @@ def _video(config: Config) -> OpenRig:
 
 def _gige(config: Config) -> OpenRig:
     from hw.gige.rig import open_gige_rig
+    from hw.trigger.choice import wired_trigger
 
-    rig = open_gige_rig(config, None)
+    trigger = wired_trigger(config)
+    try:
+        rig = open_gige_rig(config, trigger, paced=config.trigger.mode == "paced")
+    except BaseException:
+        if trigger is not None:
+            trigger.stop()
+        raise
     info = rig.reference.info
     return OpenRig(
         rig,

@@ -7,10 +7,10 @@
 #include "board.h"
 #include "clock.h"
 
-/* From the edge on INT0 to the reading of the timer in its interrupt, the CPU asleep: as the emulator counts,
- * and the four cycles that a real ATmega328P takes to wake (datasheet 7.7.1). Awake it is less by those;
- * behind an interrupt that began just before, more by the rest of that. */
-#define INT0_LATENCY_TICKS 3U
+/* From the edge on INT0 to the reading of the timer in its interrupt, in whole ticks, the CPU asleep, as the
+ * emulator counts. The four cycles that a real ATmega328P takes to wake (datasheet 7.7.1) are half a tick
+ * more; so is what is left of another interrupt or locked access that began just before. */
+#define INT0_LATENCY_TICKS 2U
 
 /* GPIOR0 is a register that SBI sets without touching another: an interrupt of one instruction. */
 #define EDGE_0 _BV(0)
@@ -57,23 +57,27 @@ void capture_arm(bool rising)
   }
 }
 
+/* The other strobe may come while this one is read, so interrupts are off for single accesses only. */
 void capture_poll(void)
 {
-  if (GPIOR0 == 0) {
-    return;
-  }
-  ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
-  {
-    if (GPIOR0 & EDGE_0) {
-      stamp[0] = clock_extend_locked(ICR1);
+  if (GPIOR0 & EDGE_0) {
+    uint16_t reading;
+    ATOMIC_BLOCK(ATOMIC_FORCEON)
+    {
+      reading = ICR1;
+    }
+    ATOMIC_BLOCK(ATOMIC_FORCEON)
+    {
       TIMSK1 &= (uint8_t)~_BV(ICIE1);
-      seen |= 1;
     }
-    if (GPIOR0 & EDGE_1) {
-      stamp[1] = clock_extend_locked(reading_1) - INT0_LATENCY_TICKS;
-      seen |= 2;
-    }
-    GPIOR0 = 0;
+    GPIOR0 &= (uint8_t)~EDGE_0;
+    stamp[0] = clock_extend(reading);
+    seen |= 1;
+  }
+  if (GPIOR0 & EDGE_1) { /* set by an interrupt that has switched itself off */
+    GPIOR0 &= (uint8_t)~EDGE_1;
+    stamp[1] = clock_extend(reading_1) - INT0_LATENCY_TICKS;
+    seen |= 2;
   }
 }
 

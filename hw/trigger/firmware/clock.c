@@ -2,6 +2,7 @@
 
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <util/atomic.h>
 
 #include "lines.h"
 
@@ -26,9 +27,24 @@ uint32_t clock_now_locked(void)
   return (uint32_t)high << 16 | low;
 }
 
-uint32_t clock_extend_locked(uint16_t reading)
+uint32_t clock_now(void)
 {
-  uint32_t now = clock_now_locked();
+  uint8_t seen;
+  uint16_t high, low;
+  do {
+    seen = clock_laps_seen;
+    high = laps;
+    ATOMIC_BLOCK(ATOMIC_FORCEON) /* both bytes of the timer pass through one register */
+    {
+      low = TCNT1;
+    }
+  } while (seen != clock_laps_seen); /* it has wrapped meanwhile */
+  return (uint32_t)high << 16 | low;
+}
+
+uint32_t clock_extend(uint16_t reading)
+{
+  uint32_t now = clock_now();
   return now - (uint16_t)((uint16_t)now - reading);
 }
 

@@ -12,7 +12,10 @@ void clock_init(void);
 /* Ticks since reset, modulo 2^32. Call with interrupts off. */
 uint32_t clock_now_locked(void);
 
-/* The 32-bit time of a reading of the timer that is less than one wrap old. Call with interrupts off. */
-uint32_t clock_extend_locked(uint16_t reading);
+/* The same with interrupts on, which it holds up for a few cycles only. */
+uint32_t clock_now(void);
+
+/* The 32-bit time of a reading of the timer that is less than one wrap old. Call with interrupts on. */
+uint32_t clock_extend(uint16_t reading);
 
 #endif

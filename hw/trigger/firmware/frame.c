@@ -12,7 +12,7 @@
 
 static char text[LONGEST_FRAME]; /* between colon and newline, then a null */
 static uint8_t length;
-static enum { OUTSIDE, INSIDE, SPOILT, OVERLONG } state;
+static enum { OUTSIDE, INSIDE, OVERLONG } state;
 
 static int8_t digit(char c)
 {
@@ -99,11 +99,8 @@ static uint8_t parse(Request *request)
   return split(request) ? 0 : ERROR_SYNTAX;
 }
 
-FrameEvent frame_feed(uint8_t byte, bool damaged, Request *request, uint8_t *broken)
+FrameEvent frame_feed(uint8_t byte, Request *request, uint8_t *broken)
 {
-  if (damaged && state != OUTSIDE) {
-    state = SPOILT;
-  }
   if (byte == ':') {
     state = INSIDE;
     length = 0;
@@ -120,7 +117,7 @@ FrameEvent frame_feed(uint8_t byte, bool damaged, Request *request, uint8_t *bro
     }
     return FRAME_NONE;
   }
-  *broken = state == INSIDE ? parse(request) : state == SPOILT ? ERROR_CRC : ERROR_TOO_LONG;
+  *broken = state == INSIDE ? parse(request) : ERROR_TOO_LONG;
   state = OUTSIDE;
   return *broken == 0 ? FRAME_REQUEST : FRAME_BROKEN;
 }

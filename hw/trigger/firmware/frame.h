@@ -18,7 +18,7 @@ typedef struct {
 typedef enum { FRAME_NONE, FRAME_REQUEST, FRAME_BROKEN } FrameEvent;
 
 /* One byte from the host. `broken` says with an ERROR_ code why a frame that began and ended is none. */
-FrameEvent frame_feed(uint8_t byte, bool damaged, Request *request, uint8_t *broken);
+FrameEvent frame_feed(uint8_t byte, Request *request, uint8_t *broken);
 
 /* begin, value ..., send. A reply is kept so that it can be sent again; a rejection, of what was no request,
  * is not. */

@@ -85,6 +85,10 @@ static Verdict on_start(const Request *r)
     return (Verdict){ERROR_BUSY, 0};
   }
   lines_start((uint16_t)r->argument[0]);
+#ifdef MUTANT_HANG_AFTER_START
+  for (;;) {
+  }
+#endif
   reply_starts(r);
   return done;
 }
@@ -213,22 +217,25 @@ static void answer(const Request *request)
 
 static void serve(void)
 {
-  uint8_t byte, broken;
-  bool damaged;
   static Request request;
-  while (uart_take(&byte, &damaged)) {
-    switch (frame_feed(byte, damaged, &request, &broken)) {
+  uint8_t byte, broken = 0;
+  while (uart_take(&byte)) {
+    switch (frame_feed(byte, &request, &broken)) {
     case FRAME_NONE:
       break;
     case FRAME_REQUEST:
       answer(&request);
+      broken = 0;
       break;
     case FRAME_BROKEN:
       rejected++;
-      reply_begin_rejection(broken);
-      reply_send();
       break;
     }
+  }
+  /* Only now: noise would else make more to send than comes in, and a good frame would find no room. */
+  if (broken != 0) {
+    reply_begin_rejection(broken);
+    reply_send();
   }
 }
 

@@ -11,30 +11,27 @@ _Static_assert((RING & (RING - 1)) == 0 && RING <= 128, "the ring's indices are 
 /* One writer (the interrupt) and one reader (the main loop), indices of one byte: no lock needed. */
 static volatile uint8_t ring[RING];
 static volatile uint8_t head, tail;
-static volatile bool lost;
 
 void uart_init(void)
 {
-  UBRR0 = F_CPU / (8UL * BAUD) - 1;
   UCSR0A = _BV(U2X0);
   UCSR0C = _BV(UCSZ01) | _BV(UCSZ00); /* 8N1 */
+  UBRR0 = F_CPU / (8UL * BAUD) - 1;
   UCSR0B = _BV(RXCIE0) | _BV(RXEN0) | _BV(TXEN0);
 }
 
 ISR(USART_RX_vect)
 {
-  bool bad = UCSR0A & (_BV(FE0) | _BV(DOR0)); /* read before UDR0, which clears them */
+  bool bad = UCSR0A & _BV(FE0); /* read before UDR0, which clears it */
   uint8_t byte = UDR0;
   uint8_t at = head;
-  if (bad || (uint8_t)(at - tail) >= RING) {
-    lost = true;
-    return;
+  if ((uint8_t)(at - tail) < RING) {
+    ring[at % RING] = bad ? 0 : byte;
+    head = at + 1;
   }
-  ring[at % RING] = byte;
-  head = at + 1;
 }
 
-bool uart_take(uint8_t *byte, bool *damaged)
+bool uart_take(uint8_t *byte)
 {
   uint8_t at = tail;
   if (at == head) {
@@ -42,8 +39,6 @@ bool uart_take(uint8_t *byte, bool *damaged)
   }
   *byte = ring[at % RING];
   tail = at + 1;
-  *damaged = lost;
-  lost = false;
   return true;
 }
 

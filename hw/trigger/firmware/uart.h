@@ -7,8 +7,9 @@
 
 void uart_init(void);
 
-/* False if nothing waits. `damaged`: this byte, or one before it that is lost, did not arrive well. */
-bool uart_take(uint8_t *byte, bool *damaged);
+/* False if nothing waits. A byte that did not arrive well is a null, which no frame holds; one for which the
+ * ring had no room is lost, which the frame's checksum tells. */
+bool uart_take(uint8_t *byte);
 
 /* For the main loop: with interrupts off, whether it may sleep. */
 bool uart_is_empty_locked(void);

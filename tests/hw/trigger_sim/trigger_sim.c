@@ -7,7 +7,8 @@
  *
  * Standard output, one line each, at the CPU cycle it happens:
  *   PTY path                         the board has power, its serial port is there
- *   E cycle line level monotonic_ns  edge of line 0 (PB1) or line 1 (PB2); the host's clock 0 without --pty
+ *   E cycle line level monotonic_ns  edge of line 0 (PB1) or line 1 (PB2); edges of one cycle have one time of
+ *                                    the host's clock, which is 0 without --pty
  *   T cycle text                     a line the board has sent (not with --pty), newline left out
  *   R cycle                          the watchdog has reset the board
  *   D cycle                          orders done up to here
@@ -21,7 +22,8 @@
  *   reset            external reset
  *   quit
  *
- * --forward sends each edge of LINE to the UNIX datagram socket SOCKET, as "line level cycle monotonic_ns".
+ * --forward tells the UNIX datagram socket SOCKET of each rising edge of LINE, as "Line0 MONOTONIC_NS": what
+ * the simulated GigE cameras take for an edge on their input.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,7 +48,7 @@
 #include <simavr/sim_time.h>
 
 #define FREQUENCY 16000000u
-#define BYTE_CYCLES 320u   /* 10 bits at 500 kbaud */
+#define BYTE_CYCLES 352u   /* 11 bits at 500 kbaud: simavr 1.6 always counts a parity bit */
 #define SLICE_CYCLES 4000u /* 0.25 ms between looks at the clock, the pty and the orders */
 #define RING (1u << 16)
 
@@ -195,14 +197,19 @@ static void edge(int line, unsigned level)
   }
   last[line] = level;
   unsigned long long cycle = avr->cycle;
-  long long now = master >= 0 ? monotonic_ns() : 0;
+  static unsigned long long now_cycle;
+  static long long now;
+  if (master >= 0 && (now == 0 || cycle != now_cycle)) {
+    now = monotonic_ns();
+    now_cycle = cycle;
+  }
   printf("E %llu %d %u %lld\n", cycle, line, level, now);
   if (master >= 0) {
     fflush(stdout);
   }
-  if (forwards[line]) {
-    char text[96];
-    int length = snprintf(text, sizeof text, "%d %u %llu %lld", line, level, cycle, now);
+  if (forwards[line] && level) {
+    char text[64];
+    int length = snprintf(text, sizeof text, "Line0 %lld", now);
     sendto(forward_socket, text, (size_t)length, MSG_DONTWAIT, (struct sockaddr *)&forward_to[line],
            sizeof forward_to[line]);
   }
@@ -271,6 +278,8 @@ static void never_sleep(avr_t *core, avr_cycle_count_t how_long)
 
 static void on_reset(avr_t *core)
 {
+  feeding = false; /* its timer is gone, and so are the bytes that were on the wire */
+  tail = head;
   printf("R %llu\n", (unsigned long long)core->cycle);
   fflush(stdout);
 }
@@ -309,8 +318,19 @@ static void make_board(const char *path)
   strobe[1].irq = avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 2);
 }
 
+static avr_cycle_count_t wake(avr_t *core, avr_cycle_count_t when, void *unused)
+{
+  (void)core;
+  (void)when;
+  (void)unused;
+  return 0;
+}
+
 static void run_until(avr_cycle_count_t end)
 {
+  if (end > avr->cycle) {
+    avr_cycle_timer_register(avr, end - avr->cycle, wake, NULL); /* a sleeping core runs to the next timer */
+  }
   while (avr->cycle < end && !stopping) {
     int state = avr_run(avr);
     if (state == cpu_Done || state == cpu_Crashed) {
@@ -320,7 +340,7 @@ static void run_until(avr_cycle_count_t end)
   }
 }
 
-/* Keeps the board at 16 MHz of the wall clock; after a stall it goes on from there and does not catch up. */
+/* Keeps the board at 16 MHz of the wall clock; after a long stall it goes on from there. */
 static void keep_time(void)
 {
   static long long epoch_ns;
