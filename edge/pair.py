@@ -1,6 +1,7 @@
 """Timestamps to groups: which low and high frame go with which reference frame.
 
-The secondary camera alternates; a *pair* is a low and the high frame next to it. For each reference frame the
+The secondary camera alternates; a *pair* is a low and the high frame next to it. Where one of them is taken
+twice in a row, the first of the two goes with the partner that came before it. For each reference frame the
 pair whose middle is nearest in mid-exposure time is chosen, so that a run of reference frames (about four at
 30 + 15 frames per second) shares one pair and what depends on the pair alone is computed once.
 
@@ -144,16 +145,26 @@ class Pairer:
             return []
         # No reference frame can use a pair longer than this; its inner neighbours were lost.
         too_long = abs(item.t_ns - single.t_ns) > 2 * self._max_age_ns
-        if too_long or is_low(single.frame.exposure, reference) in (low, None):
+        same = is_low(single.frame.exposure, reference) is low
+        if same and item.frame.seq == single.frame.seq + 1 and self._pairs:
+            # Taken twice in a row, as planned or because the setting came late: both go with one partner.
+            partner = self._pairs[-1].high if low else self._pairs[-1].low
+            if abs(single.t_ns - partner.t_ns) <= 2 * self._max_age_ns:
+                self._keep(Pair(single, partner) if low else Pair(partner, single))
+                return []
+        if too_long or same or is_low(single.frame.exposure, reference) is None:
             return [("no_partner", single.frame)]
         self._single = None
-        self._pairs.append(Pair(item, single) if low else Pair(single, item))
+        self._keep(Pair(item, single) if low else Pair(single, item))
+        return []
+
+    def _keep(self, pair: Pair) -> None:
+        self._pairs.append(pair)
         oldest_ns = self._pairs[-1].t_ns - KEPT_NS
         while len(self._pairs) > MAX_PAIRS or (
             len(self._pairs) > FEWEST_PAIRS and self._pairs[1].t_ns < oldest_ns
         ):
             self._pairs.popleft()
-        return []
 
     def groups(self, now_ns: int) -> list[Group]:
         """The groups that are decided, or have waited long enough, at ``now_ns``."""

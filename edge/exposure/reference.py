@@ -64,8 +64,9 @@ def decide(
     wanted = math.log2(used.light) - off_ev
     possible = limits.clamped_ev(wanted)
     following = follow(plan.following, possible, t_ns, pace_of(config))
-    moved = following.value != plan.following.value
-    exposure = split(2.0**following.value, limits, plan.exposure) if moved else plan.exposure
+    exposure = split(2.0**following.value, limits, plan.exposure)
+    if _same(exposure, plan.exposure):  # but for the last digits
+        exposure = plan.exposure
     cause = _cause(following, off_ev, wanted - possible, config)
     if beats(exposure, limits):
         cause += "; too much light for whole periods of a lamp"
@@ -77,6 +78,10 @@ def decide(
         off_ev=off_ev,
         beyond_ev=wanted - possible,
     )
+
+
+def _same(a: Exposure, b: Exposure) -> bool:
+    return math.isclose(a.exposure_us, b.exposure_us) and math.isclose(a.light, b.light)
 
 
 def _cause(following: Following, off_ev: float, beyond_ev: float, config: ReferenceExposureConfig) -> str:

@@ -213,6 +213,23 @@ def test_the_frame_without_partner_is_the_one_that_is_named() -> None:
     assert [(cause, f.seq) for cause, f in near] == [("exposure_near_reference", 3)]
 
 
+@pytest.mark.parametrize("often", [LOW, HIGH])
+def test_a_frame_taken_twice_in_a_row_is_paired_twice(often: Exposure) -> None:
+    """Else taking the exposure that is needed more often would only throw more of it away."""
+    pairer = Pairer(250 * MS, None)
+    lost: list[str] = []
+    used: set[int] = set()
+    for seq in range(60):
+        pairer.add(stamped("reference", seq, seq * 66 * MS), 0)
+        exposure = (HIGH if often == LOW else LOW) if seq % 3 == 2 else often
+        lost += [cause for cause, _ in pairer.add(stamped("secondary", seq, seq * 66 * MS + MS, exposure), 0)]
+        for group in pairer.groups(0):
+            member = group.low if often == LOW else group.high
+            used |= set() if member is None else {member.seq}
+    assert len(lost) <= 1, "only the first frame of all has no partner"
+    assert len(used) >= 36, "two of three frames, the ends aside"
+
+
 def test_frames_on_both_sides_of_a_silence_are_no_pair() -> None:
     """A low frame from before and a high one from after it would pair two different scenes."""
     pairer = Pairer(150 * MS, None)
