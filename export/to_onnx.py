@@ -28,6 +28,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from export.deploy import deployed
 from export.eafnet.config import EafnetConfig
 from export.eafnet.layout import KEYS
 from export.eafnet.model import Eafnet
@@ -84,12 +85,12 @@ def build(net: Eafnet, card: Mapping[str, Any] | None = None) -> ModelProto:
     config = net.config
     copy = Eafnet(config)
     copy.load_state_dict(net.state_dict())
-    copy.freeze()
+    copy = deployed(copy.freeze())
     side = 2 * config.multiple
     images = [torch.rand(1, 3, side, side) for _ in range(3)]
     example = (*images, torch.tensor([0.25, 1.0, 4.0]), torch.tensor([0.3, 0.5, 0.7]))
     wrapped = Contract(copy).eval()
-    cache = pair_cache(net)
+    cache = pair_cache(copy)
     with tempfile.TemporaryDirectory(prefix="twinhdr-onnx-") as folder, warnings.catch_warnings():
         file = f"{folder}/eafnet.onnx"
         # The TorchScript exporter is the one that honours our symbolics; torch calls it legacy.

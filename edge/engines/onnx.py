@@ -1,8 +1,11 @@
 """EAFNet through ONNX Runtime, on any machine.
 
 One file holds the whole network. Its metadata names the tensors that depend on the low/high pair alone
-(``twinhdr.pair_cache``); cut there, it becomes two graphs, and the first runs once per pair. A file without
-that entry is run whole for every frame.
+(``twinhdr.pair_cache``); with that entry it is cut in two graphs, and the first runs once per pair. A file
+without it is run whole for every frame.
+
+Where shapes are known ONNX Runtime computes sums inside convolutions, so the first two picture sizes that
+come get sessions of their own. What is kept of a pair stays where the runtime put it.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +26,19 @@ CONTRACT = "1"
 INPUTS = {"low", "reference", "high", "exposure", "mean"}
 OUTPUT = "radiance"
 MAX_MULTIPLE = 1024
+SIZES = 2
+"""Picture sizes with sessions of their own; a still's tiles have more, and share the free one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """ONNX Runtime sessions for one size, or for all: ``encode`` None where the file is not cut."""
+
+    encode: Any | None
+    fuse: Any
+    encode_takes: tuple[str, ...]
+    encode_gives: tuple[str, ...]
+    fuse_takes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +46,8 @@ class _Cached:
     """The tensors of one pair by name, the inputs the second graph still wants, and the image size."""
 
     engine: OnnxEngine
-    tensors: dict[str, NDArray[Any]]
+    sessions: _Sessions
+    tensors: dict[str, Any]
     height: int
     width: int
 
@@ -54,10 +72,12 @@ class OnnxEngine:
         self.name = path.stem
         self.multiple = self._multiple(metadata.get("twinhdr.multiple", "32"))
         cut = [name for name in metadata.get("twinhdr.pair_cache", "").split(",") if name]
-        first, rest = self._split(model, cut) if cut else (None, model)
-        self._encode = None if first is None else self._session(first, threads)
-        self._fuse = self._session(rest, threads)
-        self._wanted = [entry.name for entry in self._fuse.get_inputs()]
+        if cut:
+            self._split(model, cut)
+        self._model, self._cut = self._arranged(model), bool(cut)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._free = self._open(self._model)
+        self._sized: dict[tuple[int, int], _Sessions] = {}
 
     def _check(self, model: Any, metadata: dict[str, str]) -> None:
         inputs = {_text(entry.name) for entry in model.graph.input}
@@ -92,11 +112,52 @@ class OnnxEngine:
                 f"({_first_line(error)}); export it again"
             ) from error
 
-    def _session(self, model: Any, threads: int) -> Any:
+    def _arranged(self, model: Any) -> Any:
+        from edge.engines.onnx_cpu import for_cpu
+
+        try:
+            return for_cpu(model)
+        except Exception as error:  # ONNX raises what its shape inference stumbles over
+            raise EngineError(
+                f"{self.path}: its graph makes no sense ({_first_line(error)}); export it again"
+            ) from error
+
+    def _open(self, model: Any) -> _Sessions:
+        from edge.engines.onnx_cpu import described, frontier
+
+        pair = sorted(INPUTS - {"reference"})
+        cut = frontier(model, pair) if self._cut else []
+        first, rest = self._split(described(model, cut), cut) if cut else (None, model)
+        encode = None if first is None else self._session(first)
+        fuse = self._session(rest)
+        return _Sessions(
+            encode,
+            fuse,
+            () if encode is None else tuple(entry.name for entry in encode.get_inputs()),
+            () if encode is None else tuple(entry.name for entry in encode.get_outputs()),
+            tuple(entry.name for entry in fuse.get_inputs()),
+        )
+
+    def _sessions(self, height: int, width: int) -> _Sessions:
+        """Those for padded images of this size."""
+        if (height, width) not in self._sized and len(self._sized) < SIZES:
+            from edge.engines.onnx_cpu import sized
+
+            try:
+                model = sized(self._model, height, width)
+            except Exception as error:  # ONNX raises what its shape inference stumbles over
+                raise EngineError(
+                    f"{self.path}: cannot take images of {width}x{height} ({_first_line(error)}); "
+                    "export it again for this size"
+                ) from error
+            self._sized[height, width] = self._open(model)
+        return self._sized.get((height, width), self._free)
+
+    def _session(self, model: Any) -> Any:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -120,18 +181,15 @@ class OnnxEngine:
         """See Engine. ``light`` may be in any unit; only its ratios count."""
         numbers = pair_numbers(low, high, light, mean_reference, mean_pair)
         height, width = low.shape[:2]
-        feed: dict[str, NDArray[Any]] = {
-            "low": self._planes(low),
-            "high": self._planes(high),
-            **numbers,
-        }
-        tensors = {name: value for name, value in feed.items() if name in self._wanted}
-        if self._encode is not None:
-            names = [entry.name for entry in self._encode.get_outputs()]
-            wanted = {entry.name for entry in self._encode.get_inputs()}
-            outputs = self._run(self._encode, names, {k: v for k, v in feed.items() if k in wanted})
-            tensors.update(zip(names, outputs, strict=True))
-        return _Cached(self, tensors, height, width)
+        arrays = {"low": self._planes(low), "high": self._planes(high), **numbers}
+        sessions = self._sessions(*arrays["low"].shape[2:])
+        feed = {name: _held(value) for name, value in arrays.items()}
+        tensors = {name: value for name, value in feed.items() if name in sessions.fuse_takes}
+        if sessions.encode is not None:
+            given = {name: feed[name] for name in sessions.encode_takes}
+            answers = self._run(sessions.encode, sessions.encode_gives, given)
+            tensors.update(zip(sessions.encode_gives, answers, strict=True))
+        return _Cached(self, sessions, tensors, height, width)
 
     def fuse(self, cache: PairCache, reference: FloatImage) -> FloatImage:
         """See Engine."""
@@ -140,20 +198,20 @@ class OnnxEngine:
         if reference.shape[:2] != (cache.height, cache.width):
             raise ValueError(f"reference is {reference.shape[:2]}, pair is {(cache.height, cache.width)}")
         planes = self._planes(reference)
-        feed = {**cache.tensors, "reference": planes}
-        (radiance,) = self._run(self._fuse, [OUTPUT], {name: feed[name] for name in self._wanted})
+        feed = {**cache.tensors, "reference": _held(planes)}
+        wanted = cache.sessions.fuse_takes
+        (answer,) = self._run(cache.sessions.fuse, (OUTPUT,), {name: feed[name] for name in wanted})
+        radiance: NDArray[np.float32] = answer.numpy()
         if radiance.shape != planes.shape:
             raise EngineError(
                 f"{self.path}: answers {radiance.shape} to images of {planes.shape}; export it again"
             )
-        out: FloatImage = np.ascontiguousarray(
-            radiance[0, :, : cache.height, : cache.width].transpose(1, 2, 0)
-        )
+        out: FloatImage = cv2.merge([plane[: cache.height, : cache.width] for plane in radiance[0]])
         return out
 
-    def _run(self, session: Any, names: list[str], feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    def _run(self, session: Any, names: tuple[str, ...], feed: dict[str, Any]) -> list[Any]:
         try:
-            outputs: list[NDArray[Any]] = session.run(names, feed)
+            outputs: list[Any] = session.run_with_ort_values(names, feed)
         except Exception as error:  # ONNX Runtime has one exception class per cause
             raise EngineError(
                 f"{self.path}: fails while it runs ({_first_line(error)}); export it again for this size"
@@ -167,10 +225,19 @@ class OnnxEngine:
         """
         height, width = image.shape[:2]
         below, right = -height % self.multiple, -width % self.multiple
-        mode: Literal["reflect", "edge"] = "reflect" if below < height and right < width else "edge"
+        mirrored = below < height and right < width
+        border = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_REPLICATE
         planes = np.empty((1, 3, height + below, width + right), np.float32)
-        planes[0] = np.pad(image.transpose(2, 0, 1), ((0, 0), (0, below), (0, right)), mode=mode)
+        for channel, plane in enumerate(planes[0]):
+            cv2.copyMakeBorder(cv2.extractChannel(image, channel), 0, below, 0, right, border, dst=plane)
         return planes
+
+
+def _held(array: NDArray[Any]) -> Any:
+    """``array`` as ONNX Runtime holds it, without a copy."""
+    import onnxruntime as ort
+
+    return ort.OrtValue.ortvalue_from_numpy(array)
 
 
 def _text(value: str | bytes) -> str:

@@ -1,8 +1,7 @@
 """Moves between space and channels: space-to-depth, attention windows, the Haar wavelet.
 
-Each function is plain tensor code in training. While a graph is being exported the two that would need the
-image's size in the graph become one ONNX SpaceToDepth / DepthToSpace each (never Col2Im, which TensorRT
-lacks), so that height and width can stay dynamic with one Shape node per attention scale.
+Each function is plain tensor code in training. While a graph is being exported they become ONNX operators
+that TensorRT has too (never Col2Im), so that height and width can stay dynamic with one Shape node each way.
 """
 
 from __future__ import annotations
@@ -36,8 +35,12 @@ def _space_to_depth(x: Tensor, r: int) -> Tensor:
 def to_windows(x: Tensor, frames: int, channels: int) -> Tensor:
     """(frames*N, C, H, W) -> (frames, N*H*W/64, 64, C): one row of keys per 8x8 window."""
     if torch.onnx.is_in_onnx_export():
-        y = space_to_depth(x, WINDOW).reshape(frames, KEYS, channels, -1)
-        return y.permute(0, 3, 1, 2)
+        out: Tensor = _ToWindows.apply(x, frames, channels)  # type: ignore[no-untyped-call]
+        return out
+    return _to_windows(x, frames, channels)
+
+
+def _to_windows(x: Tensor, frames: int, channels: int) -> Tensor:
     b, c, h, w = x.shape
     x = x.reshape(b, c, h // WINDOW, WINDOW, w // WINDOW, WINDOW).permute(0, 2, 4, 3, 5, 1)
     return x.reshape(frames, -1, KEYS, channels)
@@ -92,6 +95,24 @@ class _SpaceToDepth(torch.autograd.Function):
         return g.op("SpaceToDepth", x, blocksize_i=r)
 
 
+class _ToWindows(torch.autograd.Function):
+    """Rows of eight pixels move as one, then each window is transposed: a third less time on a CPU than
+    SpaceToDepth(8), and a product with the transposed keys needs no second step. One frame (``deploy``)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: int, channels: int) -> Tensor:
+        return _to_windows(x, frames, channels)
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, frames: int, channels: int) -> Any:
+        assert frames == 1
+        lines = g.op("Reshape", x, _integers(g, channels, -1, WINDOW, 0))  # 0 keeps the length that is there
+        grid = g.op("Reshape", lines, _integers(g, 0, 0, 0, -1, WINDOW))
+        packed = g.op("Transpose", grid, perm_i=[1, 3, 0, 2, 4])
+        windows = g.op("Reshape", packed, _integers(g, 1, -1, channels, KEYS))
+        return g.op("Transpose", windows, perm_i=[0, 1, 3, 2])
+
+
 class _FromWindows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, like: Tensor, frames: int, channels: int) -> Tensor:
@@ -99,8 +120,15 @@ class _FromWindows(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g: Any, y: Any, like: Any, frames: int, channels: int) -> Any:
-        grid = g.op("Shape", g.op("SpaceToDepth", like, blocksize_i=WINDOW), start_i=2)
-        head = g.op("Constant", value_t=torch.tensor([frames, KEYS * channels]))
-        packed = g.op("Transpose", y, perm_i=[0, 2, 3, 1])
-        tall = g.op("Reshape", packed, g.op("Concat", head, grid, axis_i=0))
-        return g.op("DepthToSpace", tall, blocksize_i=WINDOW, mode_s="DCR")
+        assert frames == 1
+        grid = g.op("Div", g.op("Shape", like, start_i=2), _integers(g, WINDOW))
+        window = _integers(g, channels, WINDOW, WINDOW)
+        turned = g.op("Transpose", y, perm_i=[0, 1, 3, 2])
+        packed = g.op("Reshape", turned, g.op("Concat", grid, window, axis_i=0))
+        maps = g.op("Transpose", packed, perm_i=[2, 0, 3, 1, 4])
+        lines = g.op("Reshape", maps, _integers(g, 0, 0, 0, -1))
+        return g.op("Reshape", lines, _integers(g, 1, channels, -1, 0))
+
+
+def _integers(g: Any, *values: int) -> Any:
+    return g.op("Constant", value_t=torch.tensor(values))

@@ -77,15 +77,17 @@ class Eafnet(nn.Module):
         c = config.width
         sides = 1 if config.shared_pair else 2
         self.frames = 2 // sides
+        self.reference_inputs = config.inputs
         self.reference_stem = Stem(config)
         self.pair_stems = nn.ModuleList(Stem(config) for _ in range(sides))
         self.select = FeatureSelection(c) if config.efsm and config.fusion_scales else None
         self.select_pair = ExposureFeatureSelection(c, config.modulation_ratio) if config.efsm else None
         self.merge = nn.ModuleList(Merging(config, self.frames) for _ in range(sides))
         k = config.opening_kernel
-        self.opening = nn.Conv2d(3 * c, c, k, padding=k // 2)
-        self.restore = Restoration(config)
-        self.head = Head(config)
+        # A network about to be exported has these rearranged (export.deploy).
+        self.opening: nn.Module = nn.Conv2d(3 * c, c, k, padding=k // 2)
+        self.restore: nn.Module = Restoration(config)
+        self.head: nn.Module = Head(config)
 
     def forward(self, low: Tensor, reference: Tensor, high: Tensor, exposure: Tensor, mean: Tensor) -> Tensor:
         """Whole network: (N, 3, H, W) in [0, 1], 1.0 saturates the low exposure."""
@@ -97,7 +99,7 @@ class Eafnet(nn.Module):
         gains = luminance_gain(mean[:, 1:2], torch.cat([mean[:, 0:1], mean[:, 2:3]], dim=1))
         gains = gains.t().reshape(2, -1, 1, 1, 1)
         images = [
-            prealign(image, times[t], gains[side]).channels(self.config)
+            prealign(image, times[t], gains[side]).channels(self.config.inputs)
             for side, (image, t) in enumerate(((low, 0), (high, 2)))
         ]
         if self.frames == 2:
@@ -118,14 +120,16 @@ class Eafnet(nn.Module):
         """One reference frame with a pair's features; ``low`` and ``high`` only feed skip and head."""
         times, _ = relative_times(exposure)
         seen = prealign(reference, times[1])
-        raw = self.reference_stem(seen.channels(self.config))
+        raw = self.reference_stem(seen.channels(self.reference_inputs))
         selected = raw if self.select is None else [self.select(f) for f in raw]
         merged = [merge(raw[0], selected, p) for merge, p in zip(self.merge, pair, strict=True)]
         if self.frames == 2:
             n = 1 if torch.onnx.is_in_onnx_export() else reference.shape[0]
             merged = [merged[0][:n], merged[0][n:]]
-        joined = torch.cat([merged[0], raw[0], merged[1]], dim=1)
-        features = self.restore(functional.relu(self.opening(joined)))
+        maps = [merged[0], raw[0], merged[1]]
+        one = isinstance(self.opening, nn.Conv2d)
+        opened = self.opening(torch.cat(maps, dim=1)) if one else self.opening(maps)
+        features = self.restore(functional.relu(opened))
         return self._finish(features, seen, prealign(low), prealign(high, times[2]), times)
 
     def _finish(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.eafnet.config import EafnetConfig
+from export.eafnet.config import EafnetConfig, InputKind
 from export.eafnet.layout import space_to_depth
 
 GAMMA = 2.2
@@ -41,10 +41,10 @@ class Prealigned:
     radiance: Tensor
     aligned: Tensor | None
 
-    def channels(self, config: EafnetConfig) -> Tensor:
-        """The inputs of ``config`` one after the other: (B, 3*len(inputs), H, W)."""
+    def channels(self, kinds: tuple[InputKind, ...]) -> Tensor:
+        """The inputs named ``kinds`` one after the other: (B, 3*len(kinds), H, W)."""
         by_kind = {"L": self.gamma, "H": self.radiance, "G": self.aligned}
-        chosen = [by_kind[kind] for kind in config.inputs]
+        chosen = [by_kind[kind] for kind in kinds]
         return torch.cat([c for c in chosen if c is not None], dim=1)
 
 

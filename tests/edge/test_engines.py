@@ -227,9 +227,9 @@ def test_a_missing_model_lists_what_is_there(tmp_path: Path) -> None:
 def test_threads_are_those_asked_for(tiny: Path) -> None:
     """The recorder leaves cores to the encoder; a network that takes all starves it."""
     for threads in (1, 2):
-        session = OnnxEngine(tiny, threads=threads)._fuse
+        session = OnnxEngine(tiny, threads=threads)._free.fuse
         assert session.get_session_options().intra_op_num_threads == threads
-    assert OnnxEngine(tiny)._fuse.get_session_options().intra_op_num_threads >= 1
+    assert OnnxEngine(tiny)._free.fuse.get_session_options().intra_op_num_threads >= 1
 
 
 def test_the_mean_is_sampled_well() -> None:

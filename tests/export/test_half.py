@@ -79,7 +79,7 @@ def test_any_part_can_be_an_island(part: Part) -> None:
     """The table of docs/onnx.md is made so; and what is kept per pair stays FP16, whatever made it."""
     half = halve(fixed(dynamic(), 64, 64), set(KEEP) ^ {part})
     kinds = types(infer(half))
-    assert kinds["pair_keys_1"] == kinds["pair_values_2"] == TensorProto.FLOAT16
+    assert kinds["pair_keys_1_low"] == kinds["pair_values_2_high"] == TensorProto.FLOAT16
     assert kinds[OUTPUT] == TensorProto.FLOAT
 
 
