@@ -54,7 +54,7 @@ class OpenRig:
 def open_rig(config: Config) -> OpenRig:
     """The cameras that ``rig.source`` names.
 
-    Raises RigError, CameraError, CalibrationError, SceneError, SessionError, UnavailableError.
+    Raises RigError, CameraError, TriggerError, CalibrationError, SceneError, SessionError, UnavailableError.
     """
     openers = {"simulator": _simulated, "replay": _replayed, "video": _video, "gige": _gige}
     opened = openers[config.rig.source](config)
@@ -130,15 +130,8 @@ def _video(config: Config) -> OpenRig:
 
 def _gige(config: Config) -> OpenRig:
     from hw.gige.rig import open_gige_rig
-    from hw.trigger.choice import wired_trigger
 
-    trigger = wired_trigger(config)
-    try:
-        rig = open_gige_rig(config, trigger, paced=config.trigger.mode == "paced")
-    except BaseException:
-        if trigger is not None:
-            trigger.stop()
-        raise
+    rig = open_gige_rig(config)
     info = rig.reference.info
     return OpenRig(
         rig,

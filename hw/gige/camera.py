@@ -43,10 +43,15 @@ class GigeCamera:
     def info(self) -> CameraInfo:
         return self._info
 
+    @property
+    def address(self) -> str:
+        """Where it is; a USB camera's is empty."""
+        return self._keeper.address
+
     def start(self) -> None:
-        """See Camera. A camera that software starts films from ``release`` on."""
-        if self._plan.start_line is not None:
-            self._keeper.film(self._plan.start_line)
+        """See Camera. A camera that waits for software films from ``release`` on."""
+        if not self._plan.waits:
+            self._keeper.film(self._plan.source)
 
     def release(self) -> None:
         """Film now, without an edge. Raises CameraError."""

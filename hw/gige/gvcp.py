@@ -6,18 +6,23 @@ packet costs nothing. GigE Vision 1.2: section 14 (discovery), 15.1 (READREG), 2
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import itertools
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 PORT = 3956
 ANSWER_S = 0.2
 
+ACTION_KEY, ACTION_MASK = 0x5457_4844, 0x0000_0001
+"""What our cameras listen to, so that an action command meant for others does not start them."""
+
 _KEY, _ACKNOWLEDGE = 0x42, 0x01
-_DISCOVERY, _READREG = 0x0002, 0x0080
+_DISCOVERY, _READREG, _ACTION = 0x0002, 0x0080, 0x0100
 _PRIVILEGE, _CONTROLLER_PORT, _CONTROLLER_ADDRESS = 0x0A00, 0x0A04, 0x0A14
 _IN_CONTROL = 0b11  # exclusive or control access
 
@@ -65,6 +70,26 @@ def controller(address: str, timeout_s: float = ANSWER_S) -> Controller | None:
     return Controller(str(ipaddress.IPv4Address(host)) if host else "", port & 0xFFFF)
 
 
+def act(addresses: Sequence[str], timeout_s: float = ANSWER_S) -> list[str]:
+    """Send the action command to each camera, all packets before the first answer is read.
+
+    Returns the addresses that did not acknowledge. Addressed packets instead of one broadcast: they follow
+    each other within microseconds and reach cameras on different network cards (GigE Vision 1.2, 14.3).
+    """
+    body = struct.pack(">III", ACTION_KEY, ACTION_KEY, ACTION_MASK)
+    with contextlib.ExitStack() as open_links:
+        links = [
+            open_links.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in addresses
+        ]
+        numbers = [_number() for _ in addresses]
+        for link, address in zip(links, addresses, strict=True):
+            link.connect((address, PORT))
+        for link, number in zip(links, numbers, strict=True):
+            link.send(_request(_ACTION, body, number))
+        answered = zip(addresses, links, numbers, strict=True)
+        return [a for a, link, number in answered if _answer(link, _ACTION, number, timeout_s) is None]
+
+
 def _register(address: str, register: int, timeout_s: float) -> int | None:
     answer = _exchange(address, _READREG, struct.pack(">I", register), timeout_s)
     return None if answer is None or len(answer) < 4 else int.from_bytes(answer[:4], "big")
@@ -72,23 +97,37 @@ def _register(address: str, register: int, timeout_s: float) -> int | None:
 
 def _exchange(address: str, command: int, body: bytes, timeout_s: float) -> bytes | None:
     """The answer to one request; None without one, or where the camera refuses."""
-    number = next(_numbers) % 65535 + 1  # 0 is not allowed
-    request = struct.pack(">BBHHH", _KEY, _ACKNOWLEDGE, command, len(body), number) + body
-    until_s = time.monotonic() + timeout_s
+    number = _number()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         try:
             link.connect((address, PORT))  # connected, so that a closed port is told at once
-            link.send(request)
-            while (left_s := until_s - time.monotonic()) > 0:
-                link.settimeout(left_s)
-                answer = link.recv(1024)
-                if len(answer) < 8:
-                    continue
-                status, kind, length, its = struct.unpack_from(">HHHH", answer)
-                if kind == command + 1 and its == number:
-                    return None if status else answer[8 : 8 + length]
+            link.send(_request(command, body, number))
+        except OSError:
+            return None
+        return _answer(link, command, number, timeout_s)
+
+
+def _number() -> int:
+    return next(_numbers) % 65535 + 1  # 0 is not allowed
+
+
+def _request(command: int, body: bytes, number: int) -> bytes:
+    return struct.pack(">BBHHH", _KEY, _ACKNOWLEDGE, command, len(body), number) + body
+
+
+def _answer(link: socket.socket, command: int, number: int, timeout_s: float) -> bytes | None:
+    until_s = time.monotonic() + timeout_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        try:
+            link.settimeout(left_s)
+            answer = link.recv(1024)
         except OSError:
             return None  # refused, unreachable or silent: not there, which is the answer
+        if len(answer) < 8:
+            continue
+        status, kind, length, its = struct.unpack_from(">HHHH", answer)
+        if kind == command + 1 and its == number:
+            return None if status else answer[8 : 8 + length]
     return None
 
 

@@ -69,6 +69,11 @@ class Keeper:
             self.end(wait_s=0.0)
             raise
 
+    @property
+    def address(self) -> str:
+        """Of the camera that was found last; empty for USB."""
+        return self._found.address if self._found is not None and self._found.is_gige else ""
+
     def ask(self, work: Callable[[Link], None], timeout_s: float) -> None:
         """Do ``work`` with the opened camera, in the keeper's thread; raises what it raises."""
         done: Future[None] = Future()
@@ -89,9 +94,9 @@ class Keeper:
         except NotInTimeError:
             raise CameraLostError(f"{self._plan.where}: no answer within {timeout_s:g} s") from None
 
-    def film(self, line: str | None) -> None:
+    def film(self, source: str | None) -> None:
         """Let frames come, at once or after an edge; from now on a lost camera is rebuilt filming."""
-        self.ask(lambda link: self._film(link, line), timeout_s=10.0)
+        self.ask(lambda link: self._film(link, source), timeout_s=10.0)
 
     def set_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Use these from now on, whatever happens to the camera meanwhile. Returns at once."""
@@ -159,7 +164,7 @@ class Keeper:
         self._found, self._packet_size, self._told = found, link.packet_size, ""
         self._slot.put(link)
         if self._filming:
-            self._film(link, self._plan.start_line if self._plan.paced else None)
+            self._film(link, self._plan.source if self._plan.paced else None)
         if not self._opened.done():
             self._opened.set_result(found)
 
@@ -174,11 +179,11 @@ class Keeper:
         self._search_ns = now_ns + round(SEARCH_S * 1e9)
         return look(self._plan.selector, self._plan.where)
 
-    def _film(self, link: Link, line: str | None) -> None:
-        self._slot.filming(time.monotonic_ns(), armed=line is not None and not self._filming)
-        selector = link.film(line)
+    def _film(self, link: Link, source: str | None) -> None:
+        self._slot.filming(time.monotonic_ns(), armed=source is not None and not self._filming)
+        selector = link.film(source)
         self._filming = True
-        self._one_edge = line is not None and not self._plan.paced and selector != "AcquisitionStart"
+        self._one_edge = source is not None and not self._plan.paced and selector != "AcquisitionStart"
 
     def _watch(self, link: Link, now_ns: int) -> None:
         watched = self._slot.watched()
@@ -189,9 +194,7 @@ class Keeper:
             self._fruitless = 0
         verdict = watch.judge(watched, now_ns, self._plan.period_ns)
         if verdict is watch.Verdict.NO_EDGE:
-            log.error(
-                "%s saw no edge on %s; it is started by software", self._plan.where, self._plan.start_line
-            )
+            log.error("%s saw no edge on %s; it is started by software", self._plan.where, self._plan.source)
             self._slot.no_edge()
             link.run_free()
         elif verdict is watch.Verdict.SILENT and not link.waiting():

@@ -20,7 +20,7 @@ from hw.gige.nodes import Nodes
 from hw.gige.pixels import unpack
 from hw.gige.plan import CameraPlan
 from hw.gige.receive import EMPTY, Delivery, Settings, Source
-from hw.gige.setup import TickWatch, arm_line, prepare, set_frame_rate, triggers_off
+from hw.gige.setup import TickWatch, arm, prepare, set_frame_rate, triggers_off
 from hw.gige.shutter import probe
 from hw.gige.sockets import enlarge
 
@@ -73,9 +73,9 @@ class Link:
         self.settings = Settings(took, self.shutter.finder(took))
         self.source = Source(info, prepared.quirks, ratio, narrow_ids=found.is_gige)
 
-    def film(self, line: str | None) -> str:
-        """Let frames come: at once, or after an edge on ``line``. Returns the trigger that waits for it."""
-        selector = "" if line is None else arm_line(self.nodes, self._plan, line)
+    def film(self, source: str | None) -> str:
+        """Let frames come: at once, or after an edge of ``source``. Returns the trigger that waits for it."""
+        selector = "" if source is None else arm(self.nodes, self._plan, source)
         call(self._plan.where, self._camera.start_acquisition)
         return selector
 

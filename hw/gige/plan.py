@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CameraPlan:
     """One camera. ``packet_size`` None: the largest that arrives. Offsets None: centred on the sensor.
 
-    ``start_line`` names the input whose edge starts the camera; None: software does. ``paced``: each frame
-    waits for an edge of its own.
+    ``source`` names what starts the camera (Line0, Action1); None: it films from ``start`` on, or where it
+    ``waits`` from ``release`` on. ``paced``: each frame waits for an edge of its own.
     """
 
     name: CameraName
@@ -35,7 +35,8 @@ class CameraPlan:
     packet_size: int | None = None
     packet_delay_ns: int = 0
     socket_buffer_bytes: int = 4 << 20
-    start_line: str | None = None
+    source: str | None = None
+    waits: bool = False
     paced: bool = False
 
     @property
@@ -48,8 +49,10 @@ class CameraPlan:
         return round(1e9 / self.fps)
 
 
-def camera_plan(config: Config, name: CameraName, *, by_line: bool, paced: bool = False) -> CameraPlan:
-    """What ``config`` asks of one camera. ``by_line``: a trigger board starts it."""
+def camera_plan(
+    config: Config, name: CameraName, *, source: str | None, waits: bool = False, paced: bool = False
+) -> CameraPlan:
+    """What ``config`` asks of one camera; the rest see CameraPlan."""
     own = config.gige.reference if name == "reference" else config.gige.secondary
     fps = config.rig.reference.fps if name == "reference" else config.rig.secondary.fps
     return CameraPlan(
@@ -67,6 +70,7 @@ def camera_plan(config: Config, name: CameraName, *, by_line: bool, paced: bool 
         packet_size=None if config.gige.packet_size == "auto" else config.gige.packet_size,
         packet_delay_ns=config.gige.packet_delay_ns,
         socket_buffer_bytes=config.gige.socket_buffer_mib << 20,
-        start_line=config.gige.trigger_line if by_line else None,
+        source=source,
+        waits=waits,
         paced=paced,
     )

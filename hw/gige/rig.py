@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hw.camera import Trigger
+from edge.frames import CameraName, Exposure
+from hw.camera import CameraError, Trigger
+from hw.gige import gvcp
 from hw.gige.camera import GigeCamera
 from hw.gige.plan import camera_plan
 
 if TYPE_CHECKING:
     from edge.config_schema import Config
 
-log = logging.getLogger(__name__)
-
-
-class SoftwareStart:
-    """Both cameras are told to film in the same instant, each by a packet of its own.
-
-    The skew is what the network and the cameras' firmware make of it, a millisecond or so; frames are paired
-    by their time stamps, so it costs no accuracy.
-    """
-
-    def __init__(self, cameras: tuple[GigeCamera, GigeCamera]) -> None:
-        self._cameras = cameras
-
-    def start(self) -> int:
-        """See ``hw.camera.Trigger``."""
-        edge_ns = time.monotonic_ns()
-        with ThreadPoolExecutor(2) as both:
-            for started in [both.submit(camera.release) for camera in self._cameras]:
-                started.result()
-        log.info(
-            "both cameras were started by software within %.1f ms", (time.monotonic_ns() - edge_ns) / 1e6
-        )
-        return edge_ns
-
-    def stop(self) -> None: ...
+ACTION_SOURCE = "Action1"
 
 
 class EdgeStart:
-    """A trigger that gives the common edge; the cameras are told that frames are due."""
+    """A trigger that gives a common edge; the cameras are told that frames are due."""
 
     def __init__(self, trigger: Trigger, cameras: tuple[GigeCamera, GigeCamera]) -> None:
-        self._trigger = trigger
+        self.trigger = trigger
         self._cameras = cameras
 
     def start(self) -> int:
         """See ``hw.camera.Trigger``."""
-        edge_ns = self._trigger.start()
+        edge_ns = self.trigger.start()
         for camera in self._cameras:
             camera.edge_given(edge_ns)
         return edge_ns
 
     def stop(self) -> None:
-        self._trigger.stop()
+        """See ``hw.camera.Trigger``."""
+        self.trigger.stop()
 
 
 class GigeRig:
     """See ``hw.camera.Rig``."""
 
-    def __init__(self, reference: GigeCamera, secondary: GigeCamera, trigger: Trigger | None) -> None:
-        cameras = (reference, secondary)
+    def __init__(self, reference: GigeCamera, secondary: GigeCamera, trigger: Trigger) -> None:
         self._reference = reference
         self._secondary = secondary
-        self._trigger: Trigger = SoftwareStart(cameras) if trigger is None else EdgeStart(trigger, cameras)
+        self._trigger = trigger
 
     @property
     def reference(self) -> GigeCamera:
@@ -81,19 +56,44 @@ class GigeRig:
         return self._trigger
 
 
-def open_gige_rig(config: Config, trigger: Trigger | None, *, paced: bool = False) -> GigeRig:
-    """The cameras that ``config.gige`` names, opened and set.
+def open_gige_rig(config: Config) -> GigeRig:
+    """The cameras that ``config.gige`` names, opened and set, and the trigger of ``config.trigger``.
 
-    ``trigger`` gives the common edge on their ``gige.trigger_line``; None: software starts them. ``paced``:
-    it gives an edge for every frame. Raises CameraError, UnavailableError.
+    With a board or an action command they are armed and wait for the common edge, which only starts them:
+    afterwards, and after a loss, each runs freely, except in the board's mode ``paced``. Raises CameraError,
+    TriggerError, UnavailableError.
     """
-    rig, by_line = config.rig, trigger is not None
-    plan = camera_plan(config, "reference", by_line=by_line, paced=paced)
-    reference = GigeCamera(plan, [rig.reference.exposure], config.gige.open_timeout_s)
+    kind = config.trigger.kind
+    source = {"board": config.gige.trigger_line, "action": ACTION_SOURCE}.get(kind)
+    paced = kind == "board" and config.trigger.mode == "paced"
+    rig, limit_s = config.rig, config.gige.open_timeout_s
+    cycles: dict[CameraName, list[Exposure]] = {
+        "reference": [rig.reference.exposure],
+        "secondary": [rig.low, rig.high],
+    }
+    opened: list[GigeCamera] = []
     try:
-        plan = camera_plan(config, "secondary", by_line=by_line, paced=paced)
-        secondary = GigeCamera(plan, [rig.low, rig.high], config.gige.open_timeout_s)
+        for name, exposures in cycles.items():
+            plan = camera_plan(config, name, source=source, waits=kind == "software", paced=paced)
+            opened.append(GigeCamera(plan, exposures, limit_s))
+        reference, secondary = opened
+        trigger = _trigger(config, reference, secondary)
     except BaseException:
-        reference.stop()
+        for camera in opened:
+            camera.stop()
         raise
-    return GigeRig(reference, secondary, trigger)
+    return GigeRig(
+        reference, secondary, trigger if source is None else EdgeStart(trigger, (reference, secondary))
+    )
+
+
+def _trigger(config: Config, reference: GigeCamera, secondary: GigeCamera) -> Trigger:
+    from hw.trigger.choice import open_trigger
+
+    def act() -> None:
+        addresses = [camera.address for camera in (reference, secondary)]
+        silent = gvcp.act(addresses)
+        if silent:
+            raise CameraError(f"no answer to the action command from {' and '.join(silent)}")
+
+    return open_trigger(config, fire=(reference.release, secondary.release), action=act)

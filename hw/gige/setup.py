@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.ticks import snap_tick_ratio
 from hw.camera import CameraError, CameraInfo
+from hw.gige import gvcp
 from hw.gige import quirks as q
 from hw.gige.aravis import call
 from hw.gige.discovery import Found
@@ -19,6 +20,12 @@ from hw.gige.plan import CameraPlan
 log = logging.getLogger(__name__)
 
 SLOW_SHARE = 0.98
+ACTION_NODES = (
+    ("ActionDeviceKey", gvcp.ACTION_KEY),
+    ("ActionSelector", 1),
+    ("ActionGroupKey", gvcp.ACTION_KEY),
+    ("ActionGroupMask", gvcp.ACTION_MASK),
+)
 _TIMESTAMP_CONTROL, _TIMESTAMP_HIGH, _TIMESTAMP_LOW = 0x0944, 0x0948, 0x094C
 _LATCH = 2
 
@@ -88,30 +95,34 @@ def triggers_off(nodes: Nodes) -> None:
             nodes.set("TriggerMode", "Off")
 
 
-def arm_line(nodes: Nodes, plan: CameraPlan, line: str) -> str:
-    """Let an edge on ``line`` start the camera; the trigger it releases, which is logged with the reason."""
+def arm(nodes: Nodes, plan: CameraPlan, source: str) -> str:
+    """Let an edge of ``source`` start the camera; the trigger that it releases, which is logged."""
     offered = nodes.entries("TriggerSelector")
     wanted = ("FrameStart",) if plan.paced else q.START_SELECTORS
     selector = next((name for name in wanted if name in offered), None)
     if selector is None and offered:
         raise CameraError(
-            f"{plan.where}: none of its triggers ({', '.join(offered)}) is {' or '.join(wanted)}"
+            f"{plan.where}: its triggers are {', '.join(offered)}; needed is {' or '.join(wanted)}"
         )
     if selector is not None:
         nodes.set("TriggerSelector", selector)
-    if line not in nodes.entries("TriggerSource"):
-        there = ", ".join(nodes.entries("TriggerSource"))
+    sources = nodes.entries("TriggerSource")
+    if source not in sources:
         raise CameraError(
-            f"{plan.where}: it has no input {line} but {there}; set gige.trigger_line to its own"
+            f"{plan.where}: nothing called {source} can start it, but {', '.join(sources)}; change "
+            "gige.trigger_line, or trigger.kind to software"
         )
-    nodes.set("TriggerSource", line)
+    nodes.set("TriggerSource", source)
     if "RisingEdge" in nodes.entries("TriggerActivation"):
         nodes.set("TriggerActivation", "RisingEdge")
     burst = nodes.first(q.BURST_COUNT)
     if selector == "FrameBurstStart" and burst is not None:
         nodes.set_number(burst, nodes.bounds(burst)[1])
+    for name, value in ACTION_NODES if source.startswith("Action") else ():
+        if nodes.has(name):
+            nodes.set_number(name, value)
     nodes.set("TriggerMode", "On")
-    log.info("%s waits on %s for its %s (it offers %s)", plan.where, line, selector, ", ".join(offered))
+    log.info("%s waits for %s to release its %s (of %s)", plan.where, source, selector, ", ".join(offered))
     return selector or ""
 
 
