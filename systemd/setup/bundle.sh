@@ -29,18 +29,15 @@ PY
   rm -rf "$pip"
 }
 
-# Packages that every system has stay out: they are there, and another version of them would be a risk.
+# With all that they depend on: what the device has already is left alone when they are installed.
 fetch_debs() { # FOLDER
-  local package priority names=() row
+  local row names=()
   for row in "${DEVICE_PACKAGES[@]}"; do names+=("${row%%|*}"); done
+  say "fetching system packages"
   apt-get install --print-uris --yes --quiet=2 --no-install-recommends -o Dir::State::status=/dev/null "${names[@]}" 2>/dev/null |
-    sed -nE "s|^'[^']*/([^/_]+)_[^']*'.*|\1|p" | sort -u |
-    while read -r package; do
-      priority=$(apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Priority: //p' | head -1)
-      case $priority in
-        optional | extra) (cd "$1" && apt-get download -qq "$package" 2>/dev/null) || warn "left out: $package" ;;
-      esac
-    done
+    sed -nE "s|^'[^']*/([^/_]+)_[^']*'.*|\1|p" | sed 's/%2b/+/g' | sort -u |
+    (cd "$1" && xargs -r apt-get download -qq >/dev/null 2>&1) ||
+    warn "not all system packages could be fetched; the device must have what is missing"
 }
 
 make_bundle() { # FILE [--arch ARCH] [--python VERSION]
@@ -85,10 +82,14 @@ check_bundle() { # of this folder, before anything is done
 }
 
 install_debs() {
-  compgen -G "$HERE/debs/*.deb" >/dev/null || return 0
-  say "installing system packages from the bundle"
-  dpkg --install --skip-same-version --refuse-downgrade "$HERE"/debs/*.deb >/dev/null 2>&1 ||
-    warn "some system packages of the bundle do not fit this system"
+  local deb missing=()
+  for deb in "$HERE"/debs/*.deb; do
+    [[ -e $deb ]] || continue
+    has_package "$(dpkg-deb --field "$deb" Package)" || missing+=("$deb")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  say "installing ${#missing[@]} system packages from the bundle"
+  dpkg --install "${missing[@]}" >/dev/null 2>&1 || warn "some system packages of the bundle do not fit this system"
 }
 
 install_offline() { # FILE
