@@ -21,7 +21,6 @@ from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
 from edge.trigger_command import trigger_app
-from edge.trigger_command import trigger_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.add_typer(trigger_app, name="trigger")
 app.add_typer(trigger_app, name="trigger")
 app.add_typer(calibrate_app, name="calibrate")
 app.command()(cameras)
@@ -232,18 +230,21 @@ def info(
 def doctor(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    measure_disk: Annotated[
+        bool, typer.Option("--measure-disk", help="Write 32 MiB where sessions go, to time it.")
+    ] = False,
 ) -> None:
     """Look at all that twinhdr needs here and say what to do.
 
-    The exit code is 1 when something fails, 0 otherwise.
+    The exit code is 1 when something fails, so that recording would not work; 0 otherwise, warnings or not.
 
     \b
     Example:
-      twinhdr doctor
+      twinhdr doctor --measure-disk
     """
     from edge.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(config, as_json, _console()))
+    raise typer.Exit(run_doctor(config, as_json, _console(), measure_disk=measure_disk))
 
 
 @app.command()
