@@ -7,6 +7,7 @@ caller's (``prepare``), because that knowledge lives with the export.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from edge.engines.tone import toned
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+log = logging.getLogger(__name__)
 
 LEAST_FREE_BYTES = 256 << 20
 MOST_WORKSPACE_BYTES = 4 << 30
@@ -240,13 +243,13 @@ class Timings:
         return timings if hashlib.sha256(timings).digest() == digest else b""
 
     def write(self, timings: bytes) -> None:
-        """Keep ``timings`` for the next build. Raises EngineError."""
+        """Keep ``timings`` for the next build, if the disk has room for them."""
         if not timings:
             return
         try:
             write_whole(self.path, hashlib.sha256(timings).digest() + timings)
         except OSError as error:
-            raise EngineError(f"{self.path}: cannot be written ({error.strerror})") from error
+            log.warning("%s: cannot be written (%s); the next build takes longer", self.path, error.strerror)
 
 
 def _first_line(error: Exception) -> str:

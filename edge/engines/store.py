@@ -167,6 +167,7 @@ class EngineStore:
                 write_whole(self.folder / part.file, plan)
             write_whole(path, write_proof(proof))
         except OSError as error:
+            self._clean()  # on a full disk above all
             raise EngineError(
                 f"{self.folder}: the engine cannot be written ({error.strerror}); the old one stays in use"
             ) from error
