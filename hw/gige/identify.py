@@ -30,7 +30,8 @@ CLEAR_EV = 0.5
 """A step in level that is no accident."""
 LARGEST_EV = 1.0
 """One step proves no more than this, however large: a lamp may have been switched."""
-FORGET = 0.9
+FORGET = 0.1
+"""Share of what was known that a step of one EV makes forgotten."""
 DECIDED = 2.5
 """Lead in EV of the best phase over the next: two clear steps of two exposures that are far apart."""
 MOST_HELD = 8
@@ -91,13 +92,14 @@ class PhaseFinder:
     """The camera cycles by itself, one exposure a frame: what is not known is the phase.
 
     Each step between two frames speaks for the phases that predict its direction. In light in which no step
-    shows (a covered lens, all saturated) a phase that was found stays. A frame that contradicts it is
-    unknown, two in a row end it.
+    shows (a covered lens, all saturated) a phase that was found stays. A frame that does not take the step
+    that its neighbours took is unknown; two in a row that step the wrong way end the phase.
     """
 
     def __init__(self, exposures: Sequence[Exposure]) -> None:
         self._scores = [0.0] * len(exposures)
         self._last: tuple[int, float] | None = None
+        self._usual = 0.0
         self._doubtful: deque[int] = deque(maxlen=16)
         self.change(exposures)
 
@@ -113,13 +115,24 @@ class PhaseFinder:
         step = max(-LARGEST_EV, min(LARGEST_EV, self._last[1] - last[1]))
         phase = self._phase()
         predicted = [self._predicted(last[0], seen.count, each) for each in range(len(self._ev))]
-        if phase is not None and step * predicted[phase] < 0 and abs(step) >= CLEAR_EV:
-            if self._doubtful and self._doubtful[-1] == last[0]:
-                self._scores = [0.0] * len(self._ev)
-            self._doubtful.append(seen.count)
+        if phase is not None:
+            self._doubt(seen.count, last[0], step, predicted[phase])
+        keep = 1.0 - FORGET * abs(step)  # what shows nothing makes nothing forgotten
         self._scores = [
-            score * FORGET + step * each for score, each in zip(self._scores, predicted, strict=True)
+            score * keep + step * each for score, each in zip(self._scores, predicted, strict=True)
         ]
+
+    def _doubt(self, count: int, before: int, step: float, predicted: float) -> None:
+        """Mark a frame whose step is not what the phase predicts, judged by the steps before it."""
+        expected, seen = self._usual * abs(predicted), math.copysign(step, step * predicted)
+        if predicted:
+            self._usual += (abs(step) / abs(predicted) - self._usual) / 2
+        against = seen <= -CLEAR_EV
+        if not against and not (expected >= CLEAR_EV and seen < expected / 2):
+            return
+        if against and self._doubtful and self._doubtful[-1] == before:
+            self._scores = [0.0] * len(self._ev)
+        self._doubtful.append(count)
 
     def exposure(self, count: int) -> Exposure | None:
         phase = self._phase()
