@@ -21,8 +21,7 @@ from edge.assembly import Reports, build_line
 from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
 from edge.crew import Crew
-from edge.exposure.report import told_to
-from edge.exposure.steering import steering_of
+from edge.exposure.report import steered
 from edge.flicker import mean_mu_luminance
 from edge.frames import CameraName
 from edge.ladder_plan import Fusion
@@ -93,8 +92,7 @@ class Daemon:
         self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
         self._masters = self._master_rings(depth) if parts.config.masters.enabled else {}
         self._viewer = Viewer(parts.config.preview, parts.hub, report.health, self._watch)
-        told = told_to(report.health, report.sidecar, parts.config.exposure.reference.band_ev)
-        self._steering = steering_of(parts.config, parts.opened, told)
+        self._steering = steered(parts.config, parts.opened, report.health, report.sidecar)
         self.line = self._fusion_line()
         self._recorder = self._hdr_recorder() if parts.config.hdr.enabled else None
 
@@ -111,7 +109,7 @@ class Daemon:
         try:
             rig.reference.start()
             rig.secondary.start()
-            sidecar.event("trigger", edge_host_ns=rig.trigger.start())
+            self._parts.reporter.clock.start(rig.trigger)
             while not self.stopping.wait(1.0):
                 self._publish_rings()
                 if not every_second():
@@ -120,6 +118,7 @@ class Daemon:
             self._end()
         if self._crew.failure is not None:
             raise self._crew.failure
+        self._parts.reporter.clocks(self.intake, last=True)
 
     def stop(self) -> None:
         """Ask for the end, soon: what waits for fusion goes on the merge. Safe in a signal handler."""

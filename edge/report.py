@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from edge.capture import Intake
+from edge.clock_report import ClockReporter
 from edge.flicker import FlickerGauge
 from edge.frames import CameraName, Frame, HdrFrame, Rung
 from edge.health import Health
@@ -26,6 +27,7 @@ class Reporter:
         self.health = health
         self.sidecar = sidecar
         self._lock = threading.Lock()
+        self.clock = ClockReporter(health, sidecar)
         self._flicker = {"reference": FlickerGauge(), "fused": FlickerGauge()}
         self._last_t_ns: dict[CameraName, int] = {"reference": 0, "secondary": 0}
         self._states: dict[CameraName, CameraState] = {}
@@ -34,6 +36,7 @@ class Reporter:
         """A frame came from a camera and has its place in time."""
         self.health.tick("frames", time.monotonic_ns(), frame.camera)
         self._last_t_ns[frame.camera] = t_ns
+        self.clock.placed(frame, t_ns)
         if frame.camera == "reference":
             self.health.gauge("session_s", t_ns / 1e9)
 
@@ -136,13 +139,10 @@ class Reporter:
         if state.ok != before.ok:
             self.sidecar.event("camera", camera=camera, ok=state.ok, text=state.text, losses=state.losses)
 
-    def clocks(self, intake: Intake) -> None:
-        """How well the cameras' clocks are known."""
-        drift = intake.base.drift_ppm()
+    def clocks(self, intake: Intake, last: bool = False) -> None:
+        """How well the cameras' clocks are known; ``last`` at the end of the recording."""
+        self.clock.report(intake.base, last)
         lines = (intake.base.reference.line, intake.base.secondary.line)
-        self.health.gauge("clock_drift_ppm", drift)
-        if lines[0] is not None and lines[1] is not None:
-            self.health.gauge("clock_residual_ms", max(line.residual_ns for line in lines if line) / 1e6)
         for line, camera in zip(lines, ("reference", "secondary"), strict=True):
             ratio = 1.0 if line is None else line.tick_ratio
             self.health.condition(

@@ -109,6 +109,15 @@ SERIES: Final = _table(
                "Rate of the secondary camera's clock against the reference camera's", "clock_drift_ppm"),
         Series("clock_residual_ms", Kind.GAUGE, (), "ms",
                "Residual of the clock fit that pairing relies on", "clock_residual_seconds", 1e-3),
+        Series("pair_residual_ms", Kind.GAUGE, ("rank",), "ms",
+               "How far the two cameras' placed times disagree with their earliest arrivals, over the whole "
+               "recording: p50, p99 and max of half seconds", "pair_residual_seconds", 1e-3),
+        Series("start_skew_us", Kind.GAUGE, (), "us",
+               "The most by which the cameras were started apart, as the trigger says",
+               "start_skew_seconds", 1e-6),
+        Series("start_apart_ms", Kind.GAUGE, (), "ms",
+               "How much later the secondary's first exposure began, by the cameras' own clocks",
+               "start_apart_seconds", 1e-3),
         # The machine room.
         Series("stage_ms", Kind.SPREAD, ("stage",), "ms",
                "Time one frame takes in a stage", "stage_seconds", 1e-3),

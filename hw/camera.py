@@ -115,6 +115,29 @@ class Trigger(Protocol):
         """Drop the lines. May be called twice."""
 
 
+class Edge(Protocol):
+    """The common start as far as it is known: within ``uncertainty_ns`` of the time that ``start`` gave.
+
+    ``skew_ns`` is the most by which the cameras were started apart, as the board measured it or the way of
+    starting bounds it; None where nothing does.
+    """
+
+    @property
+    def uncertainty_ns(self) -> int: ...
+
+    @property
+    def skew_ns(self) -> int | None: ...
+
+
+@runtime_checkable
+class TellsEdge(Protocol):
+    """A trigger that knows how good its start was."""
+
+    @property
+    def edge(self) -> Edge | None:
+        """Of the last start; None before it."""
+
+
 class Rig(Protocol):
     """Two cameras and what starts them: everything the daemon needs from ``hw``."""
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import time
 from typing import Literal
 
+from edge.config_schema import Config
 from edge.exposure.control import Decision, Told
 from edge.exposure.meter import Metered
+from edge.exposure.steering import Steering, steering_of
 from edge.frames import CameraName
 from edge.health import Health
+from edge.rig import OpenRig
 from edge.sidecar import SidecarWriter
+
+
+def steered(config: Config, opened: OpenRig, health: Health, sidecar: SidecarWriter) -> Steering:
+    """What steers the cameras of a recording and tells of it."""
+    band_ev = config.exposure.reference.band_ev
+    return steering_of(config, opened, told_to(health, sidecar, band_ev))
 
 
 def told_to(health: Health, sidecar: SidecarWriter, band_ev: float) -> Told:

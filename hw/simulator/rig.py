@@ -14,6 +14,7 @@ from hw.simulator.motion import Matrix, similarity, translation
 from hw.simulator.scene import REFERENCE_VIEW, View, World
 from hw.simulator.spec import SimulatorSpec
 from hw.simulator.timeline import Cycle, frame_times, used_exposure
+from hw.trigger.start import StartEdge
 
 
 class SimulatedTrigger:
@@ -22,6 +23,7 @@ class SimulatedTrigger:
     def __init__(self, spec: SimulatorSpec, clock: SimulatedClock) -> None:
         self._spec = spec
         self._clock = clock
+        self.edge: StartEdge | None = None
 
     def start(self) -> int:
         """Start both cameras; the edge's time on the simulated host's clock in ns. See Trigger."""
@@ -30,6 +32,8 @@ class SimulatedTrigger:
                 "simulated trigger board: no answer, as its fault knob trigger_fails asks; set it to false"
             )
         self._clock.start()
+        apart_us = self._spec.secondary.start_delay_us - self._spec.reference.start_delay_us
+        self.edge = StartEdge(self._spec.host_epoch_ns, 0, round(abs(apart_us) * 1e3))
         return self._spec.host_epoch_ns
 
     def stop(self) -> None:
