@@ -13,17 +13,36 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.config import MAIN_FILE, load_config
+from edge.doctor_board import board_findings, clock_findings, heat_findings, memory_findings
+from edge.doctor_cameras import check_gige, usb_findings, video_findings
 from edge.doctor_engines import check_engines
-from edge.doctor_machine import MACHINE_CHECKS
+from edge.doctor_machine import MACHINE_CHECKS, check_disk
+from edge.doctor_network import network_findings
 from edge.doctor_software import SOFTWARE_CHECKS
+from edge.doctor_trigger import check_trigger
 from edge.errors import ConfigError
-from edge.findings import Check, Finding, State
+from edge.findings import Check, DeviceCheck, Finding, State
+from hw.device import read_device
 
+DEVICE_CHECKS: tuple[DeviceCheck, ...] = (
+    board_findings,
+    heat_findings,
+    memory_findings,
+    clock_findings,
+    network_findings,
+    usb_findings,
+)
+"""Pure ones, of facts that were read before."""
 STYLES: dict[State, str] = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 
 
-def examine(path: Path | None, main_file: Path = MAIN_FILE) -> list[Finding]:
-    """Run all checks against the configuration, or against the defaults where it has faults."""
+def examine(
+    path: Path | None, main_file: Path = MAIN_FILE, *, root: Path = Path("/"), measure_disk: bool = False
+) -> list[Finding]:
+    """Run all checks against the configuration, or against the defaults where it has faults.
+
+    ``root`` is where the machine's own files begin. ``measure_disk`` writes 32 MiB where sessions go.
+    """
     findings: list[Finding] = []
     try:
         config = load_config(path, main_file=main_file)
@@ -34,15 +53,30 @@ def examine(path: Path | None, main_file: Path = MAIN_FILE) -> list[Finding]:
         advice = "run twinhdr check for all faults; what follows is for the defaults"
         findings.append(Finding("configuration", "fail", f"{error.faults[0]}{more}", advice))
         config = load_config(main_file=Path("/nonexistent/config.yaml"))
-    checks: tuple[Check, ...] = (*SOFTWARE_CHECKS, *MACHINE_CHECKS, check_engines)
-    for check in checks:
+    for software in SOFTWARE_CHECKS:
+        findings.extend(software(config))
+    device = read_device(root)
+    for facts in DEVICE_CHECKS:
+        findings.extend(facts(device, config))
+    findings.extend(video_findings(device, config, root))
+    findings.extend(check_disk(config, measure=measure_disk))
+    rest: tuple[Check, ...] = (*MACHINE_CHECKS, check_gige, check_trigger, check_engines)
+    for check in rest:
         findings.extend(check(config))
     return findings
 
 
-def run_doctor(path: Path | None, as_json: bool, console: Console, *, main_file: Path = MAIN_FILE) -> int:
-    """Examine and print. Returns 1 where something fails, else 0."""
-    findings = examine(path, main_file)
+def run_doctor(
+    path: Path | None,
+    as_json: bool,
+    console: Console,
+    *,
+    main_file: Path = MAIN_FILE,
+    root: Path = Path("/"),
+    measure_disk: bool = False,
+) -> int:
+    """Examine and print. Returns 1 where something fails, so that recording would not work; else 0."""
+    findings = examine(path, main_file, root=root, measure_disk=measure_disk)
     failed = sum(finding.state == "fail" for finding in findings)
     if as_json:
         report = {"ok": not failed, "findings": [asdict(finding) for finding in findings]}

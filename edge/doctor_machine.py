@@ -1,10 +1,9 @@
-"""Doctor's checks of the machine: GPU, Jetson, memory, network buffers, disk, port."""
+"""Doctor's checks that touch the machine: GPU driver, disk, port."""
 
 from __future__ import annotations
 
 import errno
 import os
-import platform
 import shutil
 import socket
 import tempfile
@@ -13,76 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.config import Config
-from edge.findings import Check, Finding, State
+from edge.findings import Check, Finding
 from edge.housekeeping import disk_floor_bytes
-from hw.device import Device, probe_cuda, read_device
+from hw.device import probe_cuda
 
-RMEM_BYTES = 4 * 2**20
-"""Two 30 fps GigE Vision streams need it; with the kernel's usual 208 KiB they lost two frames of three."""
-HOT_CELSIUS = 85.0
-MEMORY_BYTES = 1.5e9
 PROBE_BYTES = 32 * 2**20
 SLOW_BYTES_PER_S = 20e6
 MASTER_COMPRESSION = 0.7
 """FFV1 on 12-bit mosaics with noise keeps about this share of the packed bits."""
-
-
-def check_device(config: Config) -> Iterator[Finding]:
-    """Model, power and heat."""
-    yield from device_findings(read_device(), config)
-
-
-def device_findings(device: Device, _config: Config) -> Iterator[Finding]:
-    """What ``device`` says of itself, as findings."""
-    what = device.model or "unknown"
-    yield Finding("machine", "ok", f"{what}, {platform.machine()}, {os.cpu_count()} cores")
-    if device.is_jetson:
-        yield Finding("jetson", "ok", f"module {device.module or '?'}, Jetson Linux {device.l4t or '?'}")
-        encoder = {True: "present", False: "this module has none; x265 or SVT-AV1 encode", None: "not known"}
-        yield Finding("hardware encoder", "info", encoder[device.nvenc])
-        yield _power(device)
-    if device.celsius:
-        zone = max(device.celsius, key=lambda name: device.celsius[name])
-        hot = device.celsius[zone] >= HOT_CELSIUS
-        advice = "cool it; a hot chip slows down and costs rungs of the ladder" if hot else ""
-        yield Finding(
-            "temperature", "warn" if hot else "ok", f"{device.celsius[zone]:.0f} C ({zone})", advice
-        )
-    yield from _memory(device)
-    yield _socket_buffers(device)
-
-
-def _power(device: Device) -> Finding:
-    mode = device.power_mode
-    if mode is None:
-        return Finding("power mode", "info", "not known")
-    if "MAXN" in mode:
-        return Finding("power mode", "ok", mode)
-    return Finding("power mode", "warn", mode, "sudo nvpmodel -q lists the modes; MAXN is the fastest")
-
-
-def _memory(device: Device) -> Iterator[Finding]:
-    free, total = device.memory_available_bytes, device.memory_total_bytes
-    if free is None or total is None:
-        return
-    state: State = "ok" if free >= MEMORY_BYTES else "warn"
-    advice = (
-        "" if state == "ok" else f"close other programs; at least {MEMORY_BYTES / 1e9:g} GB is comfortable"
-    )
-    yield Finding("memory", state, f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free", advice)
-
-
-def _socket_buffers(device: Device) -> Finding:
-    largest = device.rmem_max_bytes
-    if largest is None:
-        return Finding("network buffers", "info", "net.core.rmem_max is not readable here")
-    found = f"net.core.rmem_max {largest}"
-    if largest >= RMEM_BYTES:
-        return Finding("network buffers", "ok", found)
-    advice = (
-        f"for GigE cameras: sudo sysctl -w net.core.rmem_max={RMEM_BYTES}; the device install makes it last"
-    )
-    return Finding("network buffers", "warn", found, advice)
 
 
 def check_gpu(_config: Config) -> Iterator[Finding]:
@@ -94,8 +31,8 @@ def check_gpu(_config: Config) -> Iterator[Finding]:
         yield Finding("gpu", "info", f"{probe.reason}; the network runs on the CPU")
 
 
-def check_disk(config: Config) -> Iterator[Finding]:
-    """Room and speed where sessions go. Writes 32 MiB and deletes them."""
+def check_disk(config: Config, *, measure: bool = False) -> Iterator[Finding]:
+    """Room where sessions go. ``measure``: its speed too, with 32 MiB that are written and deleted."""
     root = config.store.root
     folder = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -111,7 +48,11 @@ def check_disk(config: Config) -> Iterator[Finding]:
         yield Finding("store", "fail", found, advice)
         return
     yield Finding("store", "ok", found)
-    yield _disk_speed(config, folder)
+    if measure:
+        yield _disk_speed(config, folder)
+    elif config.masters.enabled:
+        needed = f"masters write {master_bytes_per_s(config) / 1e6:.0f} MB/s"
+        yield Finding("disk speed", "info", f"not measured; {needed}", "twinhdr doctor --measure-disk")
 
 
 def _disk_speed(config: Config, folder: Path) -> Finding:
@@ -120,10 +61,12 @@ def _disk_speed(config: Config, folder: Path) -> Finding:
     except OSError as error:
         return Finding("disk speed", "fail", f"writing in {folder}: {error.strerror}", "check the disk")
     needed = max(SLOW_BYTES_PER_S, master_bytes_per_s(config) * 2)
-    found = f"{speed / 1e6:.0f} MB/s with sync"
+    found = f"{speed / 1e6:.0f} MB/s with sync on {folder}"
     if speed >= needed:
         return Finding("disk speed", "ok", found)
-    advice = f"at least {needed / 1e6:.0f} MB/s leaves room for this configuration; use a faster disk"
+    advice = f"at least {needed / 1e6:.0f} MB/s leaves room for this configuration; " + (
+        "set masters.enabled: false, or store.root on an SSD" if config.masters.enabled else "use an SSD"
+    )
     return Finding("disk speed", "warn", found, advice)
 
 
@@ -174,4 +117,4 @@ def port_fault(host: str, port: int) -> str | None:
     return None
 
 
-MACHINE_CHECKS: tuple[Check, ...] = (check_device, check_gpu, check_disk, check_port)
+MACHINE_CHECKS: tuple[Check, ...] = (check_gpu, check_port)

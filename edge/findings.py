@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge.config import Config
+from hw.device import Device
 
 State: TypeAlias = Literal["ok", "info", "warn", "fail"]
 
@@ -22,3 +23,4 @@ class Finding:
 
 
 Check: TypeAlias = Callable[[Config], Iterable[Finding]]
+DeviceCheck: TypeAlias = Callable[[Device, Config], Iterable[Finding]]

@@ -13,32 +13,13 @@ import pytest
 from rich.console import Console
 from tiny_model import write_tiny_model
 
-from edge import doctor_software
+from edge import doctor_machine, doctor_software
 from edge.config import Config, load_config
 from edge.doctor import examine, run_doctor
-from edge.doctor_machine import (
-    check_disk,
-    check_gpu,
-    check_port,
-    device_findings,
-    master_bytes_per_s,
-    write_speed,
-)
+from edge.doctor_machine import check_disk, check_gpu, check_port, master_bytes_per_s, write_speed
 from edge.doctor_software import check_encoders, check_models, check_packages, check_python, encoder_fault
 from edge.findings import Finding
-from hw.device import Device, probe_cuda, read_device
-
-ORIN = Device(
-    model="NVIDIA Jetson Orin Nano Developer Kit",
-    module="p3767-0005",
-    l4t="36.4.7",
-    power_mode="15W (mode 0)",
-    nvenc=False,
-    celsius={"cpu-thermal": 48.0, "tj-thermal": 91.0},
-    memory_total_bytes=8_000_000_000,
-    memory_available_bytes=1_000_000_000,
-    rmem_max_bytes=212992,
-)
+from hw.device import probe_cuda
 
 
 def config_with(tmp_path: Path, text: str = "") -> Config:
@@ -102,22 +83,6 @@ class TestSoftware:
 
 
 class TestMachine:
-    def test_a_hot_small_jetson_is_described_and_advised(self, tmp_path: Path) -> None:
-        """A Jetson in its slow mode, too hot and with small buffers, would look healthy."""
-        findings = by_name(device_findings(ORIN, config_with(tmp_path)))
-        assert "36.4.7" in findings["jetson"].found
-        assert "none" in findings["hardware encoder"].found
-        states = {
-            name: findings[name].state for name in ("power mode", "temperature", "memory", "network buffers")
-        }
-        assert set(states.values()) == {"warn"}
-        assert "91 C (tj-thermal)" in findings["temperature"].found
-        assert "rmem_max=4194304" in findings["network buffers"].advice
-
-    def test_a_plain_machine_has_no_jetson_rows(self, tmp_path: Path) -> None:
-        """A PC would be told about a missing power mode."""
-        assert "jetson" not in by_name(device_findings(read_device(tmp_path), config_with(tmp_path)))
-
     def test_the_gpu_is_what_the_driver_says(self, tmp_path: Path) -> None:
         """A GPU would be promised where there is none."""
         (finding,) = check_gpu(config_with(tmp_path))
@@ -125,10 +90,29 @@ class TestMachine:
 
     def test_the_disk_is_measured_where_sessions_go(self, tmp_path: Path) -> None:
         """Room would be looked for on another disk."""
-        findings = by_name(check_disk(config_with(tmp_path)))
+        findings = by_name(check_disk(config_with(tmp_path), measure=True))
         assert findings["store"].state == "ok"
         assert str(tmp_path) in findings["store"].found
+        assert "MB/s with sync" in findings["disk speed"].found
         assert list(tmp_path.iterdir()) == [tmp_path / "config.yaml"], "the speed test left something behind"
+
+    def test_the_disk_is_written_only_when_asked(self, tmp_path: Path) -> None:
+        """A look at a machine that records would cost it frames."""
+        assert "disk speed" not in by_name(check_disk(config_with(tmp_path)))
+        finding = by_name(check_disk(config_with(tmp_path, "masters: {enabled: true}\n")))["disk speed"]
+        assert (finding.state, finding.advice) == ("info", "twinhdr doctor --measure-disk")
+        assert "masters write 24 MB/s" in finding.found
+
+    def test_a_disk_too_slow_for_the_masters_is_found(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Masters would lose frames, hours into a recording."""
+        config = config_with(tmp_path, "masters: {enabled: true}\n")
+        for speed, state in ((1e12, "ok"), (40e6, "warn")):
+            monkeypatch.setattr(doctor_machine, "write_speed", lambda _folder, speed=speed: speed)
+            finding = by_name(check_disk(config, measure=True))["disk speed"]
+            assert finding.state == state
+        assert "at least 49 MB/s" in finding.advice
 
     def test_a_full_disk_fails(self, tmp_path: Path) -> None:
         """The recording would end at once instead."""
