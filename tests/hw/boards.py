@@ -13,7 +13,10 @@ BOARDS = tuple(sorted(path.stem for path in TREES.glob("*.yaml")))
 
 def grow(root: Path, board: str, changes: Mapping[str, str | None] | None = None) -> Path:
     """Write the tree of ``board`` below ``root``; ``changes`` has contents by path, None to leave one out."""
-    files: dict[str, str | None] = {**yaml.safe_load((TREES / f"{board}.yaml").read_text()), **(changes or {})}
+    files: dict[str, str | None] = {
+        **yaml.safe_load((TREES / f"{board}.yaml").read_text()),
+        **(changes or {}),
+    }
     for name, content in files.items():
         if content is None:
             continue
