@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -38,6 +39,10 @@ class Summary:
     high_age_ms: tuple[float, float] | None
     flicker: float
     clean: bool
+    clocks: Mapping[str, Any] | None = None
+    """The last word on the two cameras' clocks: the fields of its line in the sidecar."""
+    settings: int = 0
+    """How often automatic exposure changed a camera's settings."""
 
 
 def summarise(session: Session) -> Summary:
@@ -61,6 +66,8 @@ def summarise(session: Session) -> Summary:
         high_age_ms=_spread(r.high_age_ns for r in hdr),
         flicker=_flicker(hdr),
         clean=session.clean,
+        clocks=next((record.fields for record in reversed(list(session.records("clocks")))), None),
+        settings=sum(1 for _ in session.records("exposure")),
     )
 
 
@@ -102,6 +109,19 @@ def write_picture(session: Session) -> Path:
     return out
 
 
+def _clock_words(told: Mapping[str, Any]) -> str:
+    """Drift, residual and start, as far as the sidecar knows them."""
+    rows = (
+        ("drift_ppm", "drift {:+.1f} ppm"),
+        ("residual_p99_ms", "pairing residual {:.2f} ms p99"),
+        ("residual_max_ms", "{:.2f} ms at most"),
+        ("start_skew_ns", "started {:.0f} ns apart"),
+        ("start_apart_ms", "first exposures {:+.2f} ms apart by their clocks"),
+    )
+    known = [(told.get(key), words) for key, words in rows]
+    return ", ".join(words.format(value) for value, words in known if isinstance(value, int | float))
+
+
 def _reference_radiance(session: Session, seq: int) -> np.ndarray | None:
     from edge.develop import DevelopSettings, develop
 
@@ -132,6 +152,10 @@ def _print_summary(session: Session, title: str, console: Console) -> None:
     for name, age in (("low", summary.low_age_ms), ("high", summary.high_age_ms)):
         if age is not None:
             table.add_row(f"{name} age", f"{age[0]:.1f} ms median, {age[1]:.1f} ms p95")
+    if summary.clocks is not None:
+        table.add_row("clocks", _clock_words(summary.clocks))
+    if summary.settings:
+        table.add_row("exposure", f"{summary.settings} settings chosen, each with its cause in frames.jsonl")
     table.add_row("flicker", f"{summary.flicker:.5f} of full scale from frame to frame (mu-law)")
     console.print(table)
 

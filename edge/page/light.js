@@ -39,12 +39,24 @@ export function exposures(status) {
     node.style.left = `${at(ev).toFixed(2)}%`;
     set(node, f.ev(ev).replace(" EV", ""));
   });
+  causes(status, g);
+}
+
+/** Why each camera is exposed as it is; empty where exposures are fixed. */
+function causes(status, g) {
+  const texts = status.texts.exposure_cause ?? {};
+  rows($("causes"), Object.keys(texts), String, () => el("<li></li>"), (node, camera) => {
+    const off = camera === "reference" ? g("brightness_off_ev") : null;
+    set(node, `${f.capital(camera)}${off === null ? "" : `, ${f.ev(off)} off its target`}: ${texts[camera]}`);
+  });
 }
 
 function settings(g, name) {
   const gain = g("gain_db", name);
   const time = f.exposure(g("exposure_us", name));
-  return gain ? `${time}, ${f.fine(gain)} dB` : time;
+  const lost = name === "low" ? g("clipped_share", "low") : name === "high" ? g("dark_share", "high") : null;
+  const words = lost === null ? [] : [name === "low" ? `clips ${f.share(lost)}` : `${f.share(lost)} dark`];
+  return [time, ...(gain ? [`${f.fine(gain)} dB`] : []), ...words].join(", ");
 }
 
 export function flicker(status) {

@@ -112,12 +112,15 @@ export function store(status) {
 export function machine(status) {
   const g = (name) => value(status, "gauges", name);
   const heat = g("cpu_celsius");
-  const residual = g("clock_residual_ms");
+  const residual = value(status, "gauges", "pair_residual_ms", "p99") ?? g("clock_residual_ms");
+  const skew = g("start_skew_us");
   facts($("machine"), [
     ["Drift", f.ppm(g("clock_drift_ppm"))],
     ["CPU", f.celsius(heat), heat > 85 ? "warn" : ""],
     ["Residual", residual === null ? "–" : `${f.fine(residual)} ms`, residual > 1 ? "warn" : ""],
     ["Memory", f.bytes(g("rss_bytes"))],
+    ["Start skew", f.exposure(skew), skew > 1000 ? "warn" : ""],
+    ["Began apart", g("start_apart_ms") === null ? "–" : `${f.fine(Math.abs(g("start_apart_ms")))} ms`],
   ]);
   const depths = Object.entries(status.gauges.ring_depth ?? {});
   rows($("rings"), depths, ([name]) => name,

@@ -29,6 +29,8 @@ def test_report_and_picture(recording: Path, tmp_path: Path) -> None:
     text = report(copy)
     assert "60 reference, 30 secondary" in text
     assert "merge (merge): 60 frames" in text
+    assert "pairing residual 0." in text
+    assert "started 0 ns apart" in text
     assert "as it should" in text
     picture = cv2.imread(str(copy / "picture.png"))
     assert picture is not None

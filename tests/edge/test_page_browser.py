@@ -104,6 +104,11 @@ class Recorder:
         for picture in ("reference", "fused"):
             say.trace("flicker", now, 0.001 + 0.0001 * (number % 7), picture)
             say.gauge("clipped_share", 0.062 if picture == "reference" else 0.0, picture)
+        say.text("exposure_cause", "within the band around the target", "reference")
+        say.gauge("brightness_off_ev", 0.2)
+        say.gauge("clipped_share", 0.002, "low")
+        say.gauge("pair_residual_ms", 0.12, "p99")
+        say.gauge("start_skew_us", 0.0)
         say.gauge("ring_depth", number % 4, "pair")
         say.gauge("ring_capacity", 8, "pair")
         say.condition("trigger", True, now)
@@ -208,6 +213,9 @@ def test_pictures_and_figures_come_and_keep_coming(
     assert text(driver, "#lost").startswith("None")
     assert text(driver, "#ladder [aria-current=step]").startswith("Full model")
     assert text(driver, "#tag-before") == "Reference 6.2 % clipped"
+    assert text(driver, "#causes") == "Reference, +0.2 EV off its target: within the band around the target"
+    assert "clips 0.2 %" in text(driver, "#spans")
+    assert "0.12 ms" in text(driver, "#machine")
     assert js(driver, "document.querySelector('#spark path').getAttribute('d').length") > 0
     assert js(driver, "document.documentElement.scrollWidth") <= size[0]
     assert js(driver, "document.images.length") == 3
