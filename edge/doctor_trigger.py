@@ -11,11 +11,13 @@ from hw.trigger.board import Board, BoardInfo, ResetCause
 from hw.trigger.codes import FIRMWARE_VERSION
 from hw.trigger.errors import PortError, ProtocolMismatchError
 
+CONNECT_S = 3.0
+"""A boot loader takes two; doctor should not take longer."""
 NAME = "trigger board"
 FLASH = "twinhdr trigger flash"
 
 COSTS = {
-    "software": "cameras start one after the other, typically 0.2 to 5 ms apart",
+    "software": "cameras start by one command each, typically 0.2 to 5 ms apart",
     "action": "cameras start by one network command, typically within 0.1 ms",
     "none": "cameras start on their own, up to a frame period apart",
 }
@@ -34,14 +36,14 @@ def board_finding(port: str) -> Finding:
     """Pair with the board at ``port`` and judge it."""
     board = Board(port)
     try:
-        return firmware_finding(board.connect())
+        return firmware_finding(board.connect(CONNECT_S))
     except ProtocolMismatchError as error:
         age = "older" if error.board_version < FIRMWARE_VERSION else "newer"
         text = f"firmware {error.board_version} speaks another protocol; it is {age} than this twinhdr"
         # newer firmware is an older host: flashing is then the way back
         return Finding(NAME, "fail", text, FLASH if age == "older" else f"upgrade twinhdr, or: {FLASH}")
     except PortError as error:
-        if "Another program" in str(error):
+        if error.in_use:
             return Finding(NAME, "ok", "in use, by the recorder if that runs")
         return Finding(NAME, "fail", str(error))
     except TriggerError as error:

@@ -110,7 +110,7 @@ def measure(
             "Is the camera armed, its strobe output set to exposure active, and wired as in docs/trigger.md?"
         )
         raise typer.Exit(1)
-    typer.echo(f"skew      {skew.skew_ns / 1e3:+.1f} us (secondary after reference; known to 1.5 us)")
+    typer.echo(f"skew      {skew.skew_ns / 1e3:+.1f} us (secondary after reference; known to 1 us)")
 
 
 @trigger_app.command()

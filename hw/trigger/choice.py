@@ -29,7 +29,9 @@ def open_trigger(
     """
     kind = config.trigger.kind
     if kind == "board":
-        return _board_trigger(config)
+        trigger = BoardTrigger(Board(config.trigger.port), board_plan(config))
+        trigger.connect()
+        return trigger
     if kind == "software" and fire:
         return SoftwareTrigger(fire, halt)
     if kind == "action" and action is not None:
@@ -40,27 +42,6 @@ def open_trigger(
         f"trigger.kind {kind}: the cameras of rig.source {config.rig.source} cannot be started so; "
         "set it to board, or to none to let them run freely"
     )
-
-
-def wired_trigger(config: Config) -> BoardTrigger | None:
-    """The board, connected, where ``trigger.kind`` is board; None where the driver starts its cameras itself.
-
-    For drivers that start by software in their own way. Raises TriggerError.
-    """
-    if config.trigger.kind == "board":
-        return _board_trigger(config)
-    if config.trigger.kind in ("none", "software"):
-        return None
-    raise TriggerError(
-        f"trigger.kind {config.trigger.kind}: the cameras of rig.source {config.rig.source} are started by a "
-        "board or by software; set it to board or software"
-    )
-
-
-def _board_trigger(config: Config) -> BoardTrigger:
-    trigger = BoardTrigger(Board(config.trigger.port), board_plan(config))
-    trigger.connect()
-    return trigger
 
 
 def board_plan(config: Config) -> StartPlan | PacePlan:

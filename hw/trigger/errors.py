@@ -11,7 +11,11 @@ class NoBoardError(TriggerError):
 
 
 class PortError(TriggerError):
-    """The serial device is there and cannot be used."""
+    """The serial device cannot be opened. ``in_use``: because another program has it."""
+
+    def __init__(self, text: str, *, in_use: bool = False) -> None:
+        super().__init__(text)
+        self.in_use = in_use
 
 
 class BoardSilentError(TriggerError):

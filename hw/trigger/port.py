@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import termios
 import time
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Port:
                 self._serial.exclusive = True
             self._serial.open()
         except (serial.SerialException, OSError, ValueError) as error:
-            raise PortError(f"trigger board at {url}: {error}. {_advice(error)}") from error
+            raise _port_error(url, error) from error
         self._keep_dtr()
 
     @property
@@ -106,13 +107,15 @@ class Port:
         )
 
 
-def _advice(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    text = str(error)
-    if number == 13 or "Permission denied" in text:
-        return "Add yourself to the group dialout: sudo usermod -aG dialout $USER, then log in again"
-    if "exclusively lock" in text or number == 16:
-        return (
+def _port_error(url: str, error: Exception) -> PortError:
+    number, text = getattr(error, "errno", None), str(error)
+    in_use = number == errno.EBUSY or "exclusively lock" in text
+    if in_use:
+        advice = (
             "Another program uses it: stop the recorder (systemctl stop twinhdr) or close the serial monitor"
         )
-    return "Plug the board in, or set trigger.port to its path: ls -l /dev/serial/by-id"
+    elif number == errno.EACCES:
+        advice = "Add yourself to the group dialout: sudo usermod -aG dialout $USER, then log in again"
+    else:
+        advice = "Plug the board in, or set trigger.port to its path: ls -l /dev/serial/by-id"
+    return PortError(f"trigger board at {url}: {text}. {advice}", in_use=in_use)

@@ -7,7 +7,7 @@ board       0 CPU cycles between the lines (the emulator counts them); optocoupl
             a few microseconds that ``twinhdr trigger measure`` shows
 action      one GigE Vision action command for both: each camera's network latency, typically below
             0.1 ms on one switch and unbounded on a loaded network
-software    one command after the other: a round trip to the camera, 0.2 to 5 ms, measured here
+software    one command for each at the same time: a round trip to the camera, 0.2 to 5 ms, measured here
 none        the cameras run freely: up to one frame period
 ==========  =====================================================================================
 
@@ -20,6 +20,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hw.camera import CameraError, TriggerError
@@ -49,9 +50,10 @@ class StartEdge:
 
 
 class SoftwareTrigger:
-    """Starts the cameras one after the other: ``fire`` has one function a camera, in the order to call them.
+    """Starts the cameras by a command each, at the same time: ``fire`` has one function a camera.
 
-    Each ``fire`` returns when its camera has acknowledged and may raise CameraError. ``halt`` undoes it.
+    It is called in a thread of its own, returns when its camera has acknowledged, and may raise CameraError.
+    ``halt`` undoes it.
     """
 
     def __init__(self, fire: Sequence[Callable[[], None]], halt: Sequence[Callable[[], None]] = ()) -> None:
@@ -62,14 +64,16 @@ class SoftwareTrigger:
     def start(self) -> int:
         """See Trigger. ``edge.skew_ns`` is measured: from the first command to the last acknowledgement."""
         before_ns = time.monotonic_ns()
-        for number, fire in enumerate(self._fire, start=1):
-            try:
-                fire()
-            except CameraError as error:
-                raise TriggerError(
-                    f"software start: camera {number} of {len(self._fire)} refused: {error}"
-                ) from error
+        with ThreadPoolExecutor(max(1, len(self._fire))) as together:
+            started = [together.submit(fire) for fire in self._fire]
         after_ns = time.monotonic_ns()
+        for number, camera in enumerate(started, start=1):
+            error = camera.exception()
+            if isinstance(error, CameraError):
+                raise TriggerError(
+                    f"software start: camera {number} of {len(started)} refused: {error}"
+                ) from error
+            camera.result()
         self.edge = StartEdge.between(before_ns, after_ns, after_ns - before_ns)
         log.info(
             "cameras started by software, at most %.2f ms apart; by a trigger board 0",

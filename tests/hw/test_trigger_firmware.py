@@ -120,6 +120,31 @@ def test_paced_lines_keep_their_ticks(
     assert max(late) - min(late) < CYCLES_PER_TICK, "every edge is on its own tick"
 
 
+def test_the_fastest_lines_keep_their_ticks_under_traffic(trigger_build: Build) -> None:
+    """Requests on the wire would cost an edge: at the limit, both lines need the processor at once."""
+    pings = b"".join(encode(i % 256, Command.PING) for i in range(2_000))
+    pace = rx(encode(1, Command.PACE, (200, 100, 200, 100, 1000)))
+    record = run_script(
+        trigger_build, HELLO + pace + rx(pings) + f"run {9 * CYCLES_PER_MS}\n" + ask(2, Command.STOP)
+    )
+    first = record.edges[0].cycle
+    for line in (0, 1):
+        cycles = [edge.cycle - first for edge in record.edges if edge.line == line]
+        late = [cycle - i * 100 * CYCLES_PER_TICK for i, cycle in enumerate(cycles[:-1])]
+        assert len(cycles) > 10_000
+        assert max(late) - min(late) < CYCLES_PER_TICK
+    assert record.replies[-1].sequence == 2
+    assert [reply.values[1] for reply in record.replies if len(reply.values) == 4][-1] == Fault.NONE
+
+
+def test_an_interrupt_that_comes_too_late_is_told_and_drops_the_lines(trigger_build: Build) -> None:
+    """A line would stay up for a whole lap of the timer, 33 ms, in mid-recording."""
+    pace = ask(1, Command.PACE, 200, 100, 8_000, 100, 1000)
+    record = run_script(trigger_build, HELLO + pace + ask(2, Command.PING), "MUTANT_SLOW_INTERRUPT")
+    assert record.replies[-1].values[:2] == (Mode.IDLE, Fault.LATE)
+    assert sum(1 if edge.level else -1 for edge in record.edges) == 0
+
+
 def test_paced_lines_drop_when_the_host_is_silent(trigger_build: Build) -> None:
     """A recorder that was killed would leave the cameras filming for nobody, and a shutter or a lamp on."""
     pace = ask(1, Command.PACE, 40_000, 20_000, 80_000, 20_000, 300, cycles=1000 * CYCLES_PER_MS)

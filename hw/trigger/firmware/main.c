@@ -215,28 +215,36 @@ static void answer(const Request *request)
 
 /* --- main loop ------------------------------------------------------------------------------------------ */
 
-static void serve(void)
+/* One byte at most, so that a host that never pauses holds up nothing else in the main loop. False if there
+ * was nothing to do. */
+static bool serve(void)
 {
   static Request request;
-  uint8_t byte, broken = 0;
-  while (uart_take(&byte)) {
-    switch (frame_feed(byte, &request, &broken)) {
-    case FRAME_NONE:
-      break;
-    case FRAME_REQUEST:
-      answer(&request);
-      broken = 0;
-      break;
-    case FRAME_BROKEN:
-      rejected++;
-      break;
+  static uint8_t rejection;
+  uint8_t byte, broken;
+  if (!uart_take(&byte)) {
+    /* Only now: noise would else make more to send than comes in, and a good frame would find no room. */
+    if (rejection == 0) {
+      return false;
     }
-  }
-  /* Only now: noise would else make more to send than comes in, and a good frame would find no room. */
-  if (broken != 0) {
-    reply_begin_rejection(broken);
+    reply_begin_rejection(rejection);
     reply_send();
+    rejection = 0;
+    return true;
   }
+  switch (frame_feed(byte, &request, &broken)) {
+  case FRAME_NONE:
+    break;
+  case FRAME_REQUEST:
+    rejection = 0;
+    answer(&request);
+    break;
+  case FRAME_BROKEN:
+    rejected++;
+    rejection = broken;
+    break;
+  }
+  return true;
 }
 
 /* The watchdog is fed by work: bytes served and the timer's interrupt alive, never by either alone. */
@@ -259,11 +267,11 @@ int main(void)
   set_sleep_mode(SLEEP_MODE_IDLE);
   sei();
   for (;;) {
-    serve();
+    bool busy = serve();
     capture_poll();
     feed_watchdog();
     cli();
-    if (uart_is_empty_locked()) {
+    if (!busy && uart_is_empty_locked()) {
       sleep_enable();
       sei(); /* the instruction after SEI runs before any interrupt: none is slept through */
       sleep_cpu();
