@@ -100,6 +100,8 @@ class Keeper:
 
     def set_exposures(self, exposures: Sequence[Exposure]) -> None:
         """Use these from now on, whatever happens to the camera meanwhile. Returns at once."""
+        if tuple(exposures) == self._exposures:
+            return
         self._exposures = tuple(exposures)
         if not self._dirty:
             self._dirty = True

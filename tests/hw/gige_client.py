@@ -1,10 +1,11 @@
 """What the tests let the GigE client do inside of the cameras' network; prints one line of JSON at the end.
 
-usage: gige_client.py formats|edge|held|dead ARGUMENTS
+usage: gige_client.py formats|edge|held|dead|cameras ARGUMENTS
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,6 +15,9 @@ import threading
 import time
 from typing import Any
 
+from rich.console import Console
+
+from edge.cameras_command import print_cameras
 from edge.errors import TwinhdrError
 from edge.frames import CameraName, Exposure, Frame
 from hw.gige import gvcp
@@ -91,18 +95,19 @@ class Action:
     def stop(self) -> None: ...
 
 
-def edge(source: str, *paths: str) -> Any:
-    """Arm both, see that nothing comes, give the edge, film for two seconds."""
+def edge(source: str, seconds: str, *paths: str) -> Any:
+    """Arm both, see that nothing comes, give the edge, film."""
     reference = GigeCamera(plan("reference", source=source), [Exposure(8000.0)], 5.0)
     secondary = GigeCamera(plan("secondary", source=source), CYCLE, 5.0)
     cameras = (reference, secondary)
-    rig = GigeRig(*cameras, EdgeStart(Lines(paths) if paths else Action(), cameras))
+    rig = GigeRig(*cameras, EdgeStart(Action() if source == "Action1" else Lines(paths), cameras))
     for camera in cameras:
         camera.start()
     early = [camera.read(0.3) is not None for camera in cameras]
     edge_ns = rig.trigger.start()
     frames: tuple[list[Frame], list[Frame]] = ([], [])
-    threads = [threading.Thread(target=read, args=(c, 2.0, f)) for c, f in zip(cameras, frames, strict=True)]
+    film = zip(cameras, frames, strict=True)
+    threads = [threading.Thread(target=read, args=(c, float(seconds), f)) for c, f in film]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -145,6 +150,13 @@ def dead(process: str) -> Any:
     }  # fmt: skip
 
 
+def cameras() -> Any:
+    """What ``twinhdr cameras`` prints."""
+    told = io.StringIO()
+    code = print_cameras(Console(file=told, width=160))
+    return {"code": code, "told": told.getvalue()}
+
+
 if __name__ == "__main__":
-    scenarios = {"formats": formats, "edge": edge, "held": held, "dead": dead}
+    scenarios = {"formats": formats, "edge": edge, "held": held, "dead": dead, "cameras": cameras}
     print(json.dumps(scenarios[sys.argv[1]](*sys.argv[2:])))

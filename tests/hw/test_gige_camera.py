@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edge.config import load_config
 from tests.hw.gige_net import (
     NEEDS_ARAVIS,
     NEEDS_BUFFER,
@@ -63,7 +64,7 @@ def test_one_edge_starts_both_and_they_go_on_by_themselves(net: GigeNet, way: st
     more = ("--burst-only",) if way == "burst" else ()
     net.camera("reference", *SMALL, *more, "--line", lines[0], "--first-frame-missing")
     net.camera("secondary", *SMALL, *more, "--line", lines[1], "--chunks", "--no-hdr", "--sequencer")
-    seen = client(net, "edge", *(("Action1",) if way == "action" else ("Line0", *lines)))
+    seen = client(net, "edge", *(("Action1", "2") if way == "action" else ("Line0", "2", *lines)))
     assert seen["early"] == [False, False]
     reference, secondary = seen["frames"]
     assert len(reference) >= 50
@@ -74,6 +75,43 @@ def test_one_edge_starts_both_and_they_go_on_by_themselves(net: GigeNet, way: st
     assert {row["exposure_us"] for row in reference} == {8000.0}
     exposures = [row["exposure_us"] for row in secondary]
     assert all({a, b} == {2000.0, 32000.0} for a, b in itertools.pairwise(exposures))
+
+
+def test_an_edge_that_does_not_arrive_costs_two_seconds_not_the_recording(net: GigeNet) -> None:
+    """A wire that came loose from the trigger input."""
+    net.camera("reference", *SMALL, "--line", str(net.folder / "ref"))
+    net.camera("secondary", *SMALL, "--line", str(net.folder / "sec"))
+    seen = client(net, "edge", "Line0", "3.5", str(net.folder / "ref"))
+    reference, secondary = seen["frames"]
+    assert len(reference) >= 60
+    assert 4 <= len(secondary) <= 24
+    assert {row["epoch"] for row in secondary} == {0}
+
+
+@pytest.mark.parametrize("ratio", [0.694, 10.0])
+def test_a_wrong_clock_moves_the_middle_of_the_exposure_by_its_own_units(net: GigeNet, ratio: float) -> None:
+    """Half of 32 ms in a clock that counts x0.694 is 5 ms off: a third of a frame in every pair."""
+    camera = net.camera("reference", *SMALL, "--tick-ratio", str(ratio), "--clock-offset-s", "5")
+    seen = client(net, "formats", "BayerRG12")["BayerRG12"]
+    middles = [row["stamp"] + 8e6 / 2 * ratio for row in camera.truth() if row["stamp"] is not None]
+    assert min(abs(middle - seen["t_device_ns"]) for middle in middles) < 1e5 * ratio
+
+
+def test_what_is_there_is_listed_with_what_to_write(net: GigeNet, tmp_path: Path) -> None:
+    """The first thing anybody does with two new cameras; its lines must be accepted as they stand."""
+    alone = client(net, "cameras")
+    assert alone["code"] == 1
+    assert "No GigE Vision or USB3 Vision camera answers" in alone["told"]
+    net.camera("reference", *SMALL)
+    net.camera("secondary", *SMALL)
+    both = client(net, "cameras")
+    assert both["code"] == 0
+    assert "REF01" in both["told"]
+    assert "127.0.0.3" in both["told"]
+    path = tmp_path / "told.yaml"
+    path.write_text("version: 1\n" + both["told"].split("For the configuration:\n")[1])
+    config = load_config(path)
+    assert (config.gige.reference.serial, config.gige.secondary.serial) == ("REF01", "SEC01")
 
 
 def test_a_camera_that_is_held_is_named_with_who_holds_it(net: GigeNet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from edge.capture import Intake
+from edge.errors import UnavailableError
 from edge.frames import CameraName, Exposure, Frame, FrameStatus
 from edge.pair import Stamped
 from hw.camera import CameraError, CameraInfo, CameraLostError
 from hw.gige import gvcp, watch
+from hw.gige.aravis import load
 from hw.gige.discovery import Found, Selector, pick
 from hw.gige.identify import Holder, LevelFinder, OneExposure, PhaseFinder, Seen
 from hw.gige.ids import FrameIds
@@ -248,3 +251,10 @@ def test_nobody_answers_where_nothing_is() -> None:
         free.bind(("127.0.0.1", 0))
         assert gvcp.ask("127.0.0.1", 0.05) is None
     assert gvcp.act(["127.0.0.1"], 0.05) == ["127.0.0.1"]
+
+
+def test_without_aravis_one_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the user of a fresh machine reads a traceback about a module called gi."""
+    monkeypatch.setitem(sys.modules, "gi", None)
+    with pytest.raises(UnavailableError, match=r"sudo apt install gir1.2-aravis-0.8 python3-gi"):
+        load()
