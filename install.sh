@@ -195,7 +195,7 @@ install_tensorrt_rtx() { # VENV; false if it cannot be had
   [[ $(uname -m) == x86_64 ]] || return 1
   say "installing TensorRT-RTX $TENSORRT_RTX, NVIDIA's ONNX parser and builder, for the tests of TensorRT graphs"
   for package in "" -bindings -libs; do packages+=("tensorrt-rtx-cu13$package==$TENSORRT_RTX"); done
-  pip_install "$1" --no-deps "${packages[@]}"
+  pip_install "$1" --no-deps --retries 1 "${packages[@]}"
 }
 
 # --- demo -------------------------------------------------------------------------------------------------

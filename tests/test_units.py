@@ -82,7 +82,7 @@ def test_the_shipped_configuration_is_valid_where_it_will_lie(tmp_path: Path) ->
 
 
 def test_the_recorder_does_not_wait_for_engines() -> None:
-    """After an update of JetPack they are built for up to half an hour; who films then must have a recording."""
+    """After an update of JetPack they are built for minutes; who films then must have a recording."""
     recorder, engines = (SYSTEMD / f"twinhdr{name}.service" for name in ("", "-engine"))
     text = engines.read_text()
     ordered = [line for line in text.splitlines() if line.startswith(("Before=", "After="))]
