@@ -7,7 +7,7 @@ lacks: exposure control (that goes through V4L2 controls, ``hw.v4l2``), more tha
 that memory without a copy. But it belongs to a ring of ``numBuffers`` (4) images that the source goes round,
 while a frame waits here for its low/high pair and for the masters, up to 32 frames long. So each picture is
 copied once, by the CPU, out of that ring: 1.6 MB at 960x540. Development runs on the CPU, so there is no
-other copy; a stage that takes CUDA memory would take ``Capture``'s image (``__cuda_array_interface__``) instead.
+other copy; a stage that takes CUDA memory would take ``Capture``'s image (``__cuda_array_interface__``).
 
 The PyPI project ``jetson-utils`` is somebody else's: the real one has ``videoSource``.
 """
@@ -77,7 +77,8 @@ class JetsonSource:
                 f"{uri}: jetson-utils cannot open it ({error}); for csi:// check the cable and "
                 "sudo systemctl restart nvargus-daemon, for v4l2:// see v4l2-ctl --list-devices"
             ) from error
-        self._fps = float(self._source.GetFrameRate()) or fps
+        # GetFrameRate cuts 29.97 to 29
+        self._fps = float(self._source.GetOptions()["framerate"]) or fps
         self._counter = FrameCounter(1e9 / self._fps)
         self._clock = StampClock()
 

@@ -35,8 +35,7 @@ class FrameCounter:
         settled = len(self._gaps_ns) >= HISTORY // 2
         period_ns = statistics.median(self._gaps_ns) if settled else self._nominal_ns
         missing = round(gap_ns / period_ns) - 1 if gap_ns > LATE * period_ns else 0
-        if not missing:
-            self._gaps_ns.append(gap_ns)
+        self._gaps_ns.append(gap_ns)
         self._last = (seq + 1 + missing, t_ns)
         return seq + 1 + missing
 
