@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 from typer.core import TyperGroup
 
+from edge.bench_command import bench
 from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(trigger_app, name="trigger")
 app.add_typer(calibrate_app, name="calibrate")
 app.command()(cameras)
+app.command()(bench)
 
 
 ConfigOption = Annotated[
@@ -245,26 +247,6 @@ def doctor(
     from edge.doctor import run_doctor
 
     raise typer.Exit(run_doctor(config, as_json, _console(), measure_disk=measure_disk))
-
-
-@app.command()
-def bench(
-    config: ConfigOption = None,
-    frames: Annotated[int, typer.Option("--frames", min=1, max=100_000, help="Frames to measure.")] = 90,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
-) -> None:
-    """Measure what the line costs on one core, by stage.
-
-    Network, encoder and simulated cameras are left out.
-
-    \b
-    Example:
-      twinhdr bench --frames 90
-    """
-    settings = _config(config)
-    from edge.bench import run_bench
-
-    raise typer.Exit(run_bench(settings, frames, as_json, _console()))
 
 
 @app.command()
