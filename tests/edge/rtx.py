@@ -46,6 +46,8 @@ class Sm86:
         self._trt = trt
         self.networks: list[Any] = []
         kept = self.networks
+        self.flags: list[int] = []
+        asked = self.flags
 
         class Builder(trt.Builder):  # type: ignore[misc]
             def create_builder_config(self) -> Any:
@@ -61,6 +63,7 @@ class Sm86:
                 return config
 
             def create_network(self, flags: int) -> Any:
+                asked.append(flags)
                 kept.append(super().create_network(flags))
                 return kept[-1]
 
@@ -80,6 +83,7 @@ def build(graph: bytes) -> Seen:
     trt = Sm86()
     built = TensorrtBuilder(trt).build(graph, BuildSettings(), MOST_WORKSPACE_BYTES, b"", lambda *_: None)
     (network,) = trt.networks
+    typed = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     layers = [network.get_layer(number) for number in range(network.num_layers)]
     precision: dict[str, set[str]] = {}
     for layer in layers:
@@ -88,7 +92,8 @@ def build(graph: bytes) -> Seen:
         precision.setdefault(node, set()).update(kinds & set(FLOATS.values()))
     return Seen(
         built,
-        network.get_flag(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED),
+        # TensorRT-RTX knows nothing else; TensorRT 10 has to be asked
+        network.get_flag(typed) and bool(trt.flags[0] & 1 << int(typed)),
         frozenset(layer.type.name for layer in layers),
         precision,
     )
