@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge.config_exposure import ExposureConfig, ReferenceExposureConfig, SecondaryExposureConfig
@@ -80,6 +80,7 @@ class ExposureControl:
         }
         self._issued_ns: dict[CameraName, int] = {}
         self._refusing: set[CameraName] = set()
+        self._orders = True
 
     def take(self, item: Stamped, now_ns: int) -> None:
         """Look at the newest frame of a camera; ``now_ns`` is the host's time of doing so."""
@@ -106,7 +107,7 @@ class ExposureControl:
     def _take_reference(self, item: Stamped, now_ns: int) -> None:
         frame = item.frame
         seen = self._reference_seen = self._meter(frame, "reference")
-        if self._config.secondary.mode == "auto":
+        if self._config.secondary.mode == "auto" and self._orders:
             self._secondary = of_secondary.decide_order(
                 self._secondary, seen, item.t_ns, self._config.secondary
             )
@@ -166,6 +167,10 @@ class ExposureControl:
             self._eyes[camera].set_exposures(decision.exposures)
         except CameraError as error:  # it may be away for a moment; the next frame tries again
             self._refusing.add(camera)
+            if camera == "secondary" and len(decision.exposures) > 2:
+                # Not every camera can take one exposure twice in a row: that is a wish, the rest is not.
+                self._secondary = replace(self._secondary, order=of_secondary.EVEN)
+                self._orders = False
             self._told.refused(camera, str(error))
             return
         self._issued[camera] = decision.exposures

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge.capture import Intake, read_in_order_until
 from edge.config import load_config
@@ -15,6 +17,7 @@ from edge.exposure.steering import steering_of
 from edge.frames import CameraName, Frame
 from edge.pair import Stamped
 from edge.rig import OpenRig, open_rig
+from hw.camera import Rig
 from hw.simulator.rig import SimulatedRig
 
 SMALL = "version: 1\nrig: {width: 96, height: 64}\nsimulator: {pace: max}\n"
@@ -54,9 +57,13 @@ def lagging(opened: OpenRig, frames: int) -> OpenRig:
     return dataclasses.replace(opened, rig=SimulatedRig(dataclasses.replace(spec, **slow), None))
 
 
-def film(config: Config, seconds: float, lag_frames: int = 1) -> Filmed:
+def film(
+    config: Config, seconds: float, lag_frames: int = 1, change: Callable[[Rig], Any] | None = None
+) -> Filmed:
     """Film ``seconds`` of session time in one thread, as the recorder reads a source that can wait."""
     opened = lagging(open_rig(config), lag_frames)
+    if change is not None:
+        opened = dataclasses.replace(opened, rig=change(opened.rig))
     rig, out = opened.rig, Filmed()
 
     def held(camera: CameraName, _cause: str, _off_ev: float, beyond_ev: float) -> None:

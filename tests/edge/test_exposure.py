@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +20,13 @@ from edge.config_exposure import SecondaryExposureConfig
 from edge.errors import ConfigError
 from edge.exposure import secondary
 from edge.exposure.anchor import Anchor
+from edge.exposure.control import ExposureControl, Eye, Told
 from edge.exposure.follow import Following, Pace, follow, start
 from edge.exposure.meter import FLOOR_EV, Metered, meter_frame
 from edge.exposure.split import Limits, beats, split
 from edge.frames import Exposure
-from hw.camera import CameraInfo
+from edge.pair import Stamped
+from hw.camera import CameraError, CameraInfo
 
 FRAME_NS = 33_333_333
 PACE = Pace(0.7, deadband_ev=0.2, settled_ev=0.05, ev_per_s=0.6, ev_per_step=0.02, patience_s=2.0)
@@ -224,6 +226,38 @@ def test_what_alone_is_needed_is_taken_twice_as_often(tmp_path: Path) -> None:
         "both": secondary.EVEN,
         "none": secondary.EVEN,
     }
+
+
+def test_a_camera_that_takes_no_exposure_twice_in_a_row_gets_them_in_turn(tmp_path: Path) -> None:
+    """Where exposures are told apart by their level, three of two kinds are refused; low must go on."""
+    config = config_for(tmp_path, "exposure: {secondary: {mode: auto}}\n").exposure
+    asked: list[int] = []
+
+    def set_exposures(exposures: Sequence[Exposure]) -> None:
+        asked.append(len(exposures))
+        if len(exposures) > 2:
+            raise CameraError("these are the same to it")
+        taken[:] = exposures
+
+    taken = [Exposure(2_000), Exposure(32_000)]
+    slow = replace(info(), name="secondary", frame_period_us=66_667.0)
+    eyes = (
+        Eye(info(), (Exposure(8_000),), 0.0, lambda _: None),
+        Eye(slow, tuple(taken), 0.0, set_exposures),
+    )
+    nobody = Told(lambda _: None, lambda *_: None, lambda *_: None, lambda *_: None)
+    control = ExposureControl(config, *eyes, nobody)
+    bright = np.full((48, 64), 64 + 4031 // 8, np.uint16)
+    bright[:6] = 4095
+    for n in range(300):
+        t_ns = n * FRAME_NS
+        control.take(Stamped(frame("reference", n, image=bright), t_ns), t_ns)
+        if n % 2 == 0:
+            shown = frame("secondary", n // 2, taken[1 if n % 4 else 0], image=bright)
+            control.take(Stamped(shown, t_ns), t_ns)
+    assert asked.count(3) == 1
+    assert asked[-1] == 2
+    assert taken[0].light < Exposure(8_000).light * 2.0**-3.5
 
 
 class TestAnchor:

@@ -5,8 +5,10 @@ The band, the step and what counts as oscillation are those of the configuration
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from edge.exposure.reference import PATIENCE_S
 from edge.frames import Exposure
 from edge.run import run_daemon
 from edge.session import Session
+from hw.camera import CameraError, Rig
 from hw.simulator.light import SUNRISE_EV, TUNNEL_BEGIN_S, TUNNEL_END_S, TUNNEL_EV
 
 AUTO = "exposure: {reference: {mode: auto}, secondary: {mode: auto}}\n"
@@ -138,6 +141,36 @@ def _runs(values: list[bool]) -> list[list[bool]]:
     return out
 
 
+class Stubborn:
+    """A rig whose secondary camera is away for some settings."""
+
+    def __init__(self, rig: Rig, away: range) -> None:
+        self.reference, self._camera, self.trigger = rig.reference, rig.secondary, rig.trigger
+        self._away = away
+        self._asked = 0
+
+    @property
+    def secondary(self) -> Stubborn:
+        return self
+
+    def set_exposures(self, exposures: Sequence[Exposure]) -> None:
+        self._asked += 1
+        if self._asked in self._away:
+            raise CameraError("no")
+        self._camera.set_exposures(exposures)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._camera, name)
+
+
+def test_a_camera_that_refuses_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    """A camera that is being rebuilt must not leave the plan behind for the rest of the recording."""
+    config = config_for(tmp_path, "exposure: {secondary: {mode: auto}}\n")
+    filmed = film(config, 5.0, change=lambda rig: Stubborn(rig, away=range(3, 8)))
+    assert [text is None for text in filmed.refused] == [False] * 5 + [True]
+    assert np.mean([seen.clipped for seen in filmed.metered["low"][-5:]]) < 0.01
+
+
 def test_a_scene_beyond_the_camera_is_named(tmp_path: Path) -> None:
     """A closed lens cap or a bare sun: a person has to act, and only the recorder can say so."""
     auto = "exposure: {reference: {mode: auto, shortest_us: 6000}}\n"
@@ -203,3 +236,17 @@ def test_fusing_again_finds_the_same_brightness(tunnel: Path) -> None:
     for record in session.hdr_records():
         anchor = anchor.step(exposure[record.seq], record.t_ns)
         assert anchor.scale(exposure[record.seq]) == pytest.approx(record.scale, rel=1e-9)
+
+
+def test_live_cameras_are_set_from_a_thread_of_their_own(tmp_path: Path) -> None:
+    """A real rig does not wait; however the machine stalls, two settings never reach one frame."""
+    more = "fuse: {threads: 1, ladder: [merge, reference]}\nweb: {enabled: false}\nhdr: {enabled: false}\n"
+    store = f"store: {{root: {tmp_path}, min_free_gb: 0, min_free_share: 0}}\n"
+    config = config_for(tmp_path, AUTO + "simulator: {light: sunrise, pace: 2}\n" + more + store)
+    assert run_daemon(config, 5.0, tmp_path / "session") == 0
+    session = Session.open(tmp_path / "session")
+    frames = {record.seq: np.log2(record.exposure.light) for record in session.frame_records("reference")}
+    steps = [abs(frames[seq] - frames[seq - 1]) for seq in frames if seq - 1 in frames]
+    assert max(steps) <= 0.02 + 1e-6
+    assert max(steps) > 0.0
+    assert sum(1 for _ in session.records("exposure")) > 10
