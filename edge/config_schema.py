@@ -260,7 +260,8 @@ def _source(config: Config) -> Iterator[Contradiction]:
             "add the path or set rig.source to simulator",
         )
     if config.rig.source == "video":
-        yield from (Contradiction(*fault) for fault in video_faults(config.video, config.rig))
+        faults = video_faults(config.video, config.rig, config.trigger.kind)
+        yield from (Contradiction(*fault) for fault in faults)
     yield from (Contradiction(*fault) for fault in trigger_faults(config))
     if config.rig.source == "gige" and config.trigger.kind == "simulated":
         yield Contradiction(

@@ -49,15 +49,20 @@ class _Rig(Protocol):
     def secondary(self) -> _Gain: ...
 
 
-def video_faults(video: VideoConfig, rig: _Rig) -> Iterator[tuple[tuple[str, ...], str]]:
+def video_faults(video: VideoConfig, rig: _Rig, trigger: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """What contradicts ``rig.source: video``: keys, the likeliest culprit first, and what is expected."""
     for name, camera in (("reference", video.reference), ("secondary", video.secondary)):
         if camera.uri is None:
             yield (
                 (f"video.{name}.uri", "rig.source"),
-                "a camera or a video file because rig.source is video; write csi://0, v4l2:///dev/video0 "
-                "or a path",
+                f"video.{name}.uri to name a camera or a video file because rig.source is video; "
+                "write csi://0, v4l2:///dev/video0 or a path",
             )
+    if trigger not in ("simulated", "none"):
+        yield (
+            ("trigger.kind", "rig.source"),
+            "none because rig.source is video; such cameras start by themselves",
+        )
     if rig.bit_depth != 8:
         yield ("rig.bit_depth", "rig.source"), "8 because rig.source is video; such cameras give no more"
     for name, gain in (("reference", rig.reference), ("secondary", rig.secondary)):

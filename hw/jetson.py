@@ -113,6 +113,8 @@ class JetsonSource:
         try:
             image = source.Capture(format=FORMAT, timeout=max(1, round(timeout_s * 1e3)))
         except Exception as error:
+            if self._source is None:
+                return None  # closed meanwhile by another thread
             raise CameraLostError(
                 f"{self._uri}: jetson-utils lost it ({error}); check the cable and start again"
             ) from error

@@ -51,6 +51,7 @@ class VideoCamera:
         self._source = source
         self._control = control
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._exposures: tuple[Exposure, ...] = ()
         self._identifier: LevelIdentifier | None = None
         self._step = 0
@@ -103,6 +104,7 @@ class VideoCamera:
 
     def stop(self) -> None:
         """See Camera."""
+        self._stopped.set()
         self._source.close()
         if self._control is not None:
             self._control.close()
@@ -135,7 +137,7 @@ class VideoCamera:
             if self._identifier is None:
                 return coming
             told = self._identifier.identify(self._quantiles(picture.image))
-        if self._control is not None:
+        if self._control is not None and not self._stopped.is_set():
             self._control.apply(coming.exposure_us)
         return told
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.camera import CameraError, CameraLostError
+from hw.camera import CameraError
 from hw.v4l2 import Control, V4l2Device, V4l2Error
 
 log = logging.getLogger(__name__)
@@ -59,11 +60,13 @@ class V4l2Exposure:
     def __init__(self, node: Path, gain: int | None) -> None:
         self._node = node
         self._gain = gain
+        self._lock = threading.Lock()
+        self._applied: int | None = None
+        self._told = False
         self._device = _open(node)
         try:
             self._time, self._unit_us = self._find_time()
-            self._applied: int | None = None
-            self.prepare()
+            self._make_manual()
         except BaseException:
             self._device.close()
             raise
@@ -74,18 +77,23 @@ class V4l2Exposure:
         return f"{self._device.card} at {self._device.bus_info}"
 
     def prepare(self) -> None:
-        """Everything automatic off, gain set; also after the camera was plugged in again."""
-        if self._applied is not None:
+        """Set everything again on a camera that was plugged in again. Raises CameraError."""
+        with self._lock:
             self._device.close()
             self._device = _open(self._node)
+            self._make_manual()
+            if self._applied is not None:
+                self._try(self._time.name, self._applied)
+            self._told = False
+
+    def _make_manual(self) -> None:
+        """Everything automatic off, gain set."""
         for name, value in MANUAL.items():
             if name in self._device.controls:
                 self._try(name, value)
         if "gain" in self._device.controls:
             control = self._device.controls["gain"]
             self._try("gain", control.minimum if self._gain is None else control.nearest(self._gain))
-        if self._applied is not None:
-            self._set(self._applied)
 
     def nearest_us(self, exposure_us: float) -> float:
         value = self._time.nearest(exposure_us / self._unit_us)
@@ -101,12 +109,21 @@ class V4l2Exposure:
 
     def apply(self, exposure_us: float) -> None:
         value = self._time.nearest(exposure_us / self._unit_us)
-        if value != self._applied:
+        with self._lock:
+            if value == self._applied:
+                return
             self._applied = value
-            self._set(value)
+            try:
+                self._device.set(self._time.name, value)
+            except V4l2Error as error:
+                # once: a camera that is away is told so with every frame of the other one
+                if not self._told:
+                    log.warning("%s", error)
+                self._told = True
 
     def close(self) -> None:
-        self._device.close()
+        with self._lock:
+            self._device.close()
 
     def _find_time(self) -> tuple[Control, float]:
         for known in TIME_CONTROLS:
@@ -118,12 +135,6 @@ class V4l2Exposure:
             f"{self._node} ({self._device.card}): no exposure control that twinhdr knows; it has {there}. "
             "Another camera is needed, or video.*.controls must name the node that has them"
         )
-
-    def _set(self, value: int) -> None:
-        try:
-            self._device.set(self._time.name, value)
-        except V4l2Error as error:
-            raise CameraLostError(str(error)) from error
 
     def _try(self, name: str, value: int) -> None:
         try:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 WAITING = 4
 """Pictures kept for a reader that is late; older ones are lost and show as gaps of ``seq``."""
 RETRY_S = 1.0
+CLOSE_S = 2.0
+"""OpenCV may wait in the driver of a dead camera for ten seconds; the thread then ends by itself."""
 STAMP_SLACK_NS = 2_000_000_000
 """A kernel stamp further than this from now is on another clock and not used."""
 
@@ -99,7 +101,7 @@ class OpenCvSource:
         with self._come:
             self._come.notify_all()
         if self._thread.is_alive():
-            self._thread.join(timeout=15.0)  # OpenCV may be waiting inside the driver for ten
+            self._thread.join(timeout=CLOSE_S)
         elif self._capture is not None:
             self._capture.release()
 
@@ -157,6 +159,7 @@ class OpenCvSource:
                 self._capture = self._open()
                 self._prepare()
             except CameraError:
+                self._capture.release()
                 continue
             log.warning("%s: back", self._node)
             return

@@ -58,6 +58,6 @@ class ExposureControl(Protocol):
         """What asking for ``exposure_us`` gives, in microseconds. Raises CameraError out of range."""
 
     def apply(self, exposure_us: float) -> None:
-        """Set it, for a frame or a few from now. Raises CameraLostError."""
+        """Set it, for a frame or a few from now. A camera that is away gets it when it is back."""
 
     def close(self) -> None: ...

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from films import HIGH, LOW, REFERENCE_US, coded, film
 
+from edge.config import load_config
 from edge.config_schema import Config
+from edge.errors import ConfigError
 from edge.frames import Exposure, Frame, FrameStatus, Rung
 from edge.rig import open_rig
 from edge.session import Session
@@ -142,3 +144,55 @@ def test_a_missing_file_is_named(config_of: ConfigOf, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(CameraError, match=r"text\.mp4: not a video"):
         open_rig(config_of(settings((tmp_path / "text.mp4", tmp_path / "text.mp4"))))
+
+
+def test_the_example_of_the_guide_is_valid(tmp_path: Path) -> None:
+    """The first thing a reader copies would be refused."""
+    guide = (Path(__file__).parents[2] / "docs/v4l2.md").read_text()
+    path = tmp_path / "config.yaml"
+    path.write_text(guide.split("```yaml\n")[1].split("```")[0])
+    assert load_config(path).rig.source == "video"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            "rig: {source: video, bit_depth: 8}\n",
+            "expected video.reference.uri to name a camera",
+        ),
+        (
+            "rig: {source: video}\nvideo: {reference: {uri: a.mp4}, secondary: {uri: b.mp4}}\n",
+            "expected 8",
+        ),
+        (
+            "rig: {source: video, bit_depth: 8, secondary: {gain_db: 6}}\n"
+            "video: {reference: {uri: a.mp4}, secondary: {uri: b.mp4}}\n",
+            "use video.secondary.gain",
+        ),
+        (
+            "rig: {source: video, bit_depth: 8}\ntrigger: {kind: board}\n"
+            "video: {reference: {uri: a.mp4}, secondary: {uri: b.mp4}}\n",
+            "such cameras start by themselves",
+        ),
+    ],
+)
+def test_what_such_cameras_cannot_do_is_refused(tmp_path: Path, wrong: str, told: str) -> None:
+    """A key that does nothing would be believed."""
+    path = tmp_path / "config.yaml"
+    path.write_text(wrong)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert told in str(caught.value)
+
+
+def test_paths_of_films_start_at_the_file_that_names_them(tmp_path: Path) -> None:
+    """A configuration would work in one folder only; a camera's name is no path."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "rig: {source: video, bit_depth: 8}\n"
+        "video: {reference: {uri: films/a.mp4}, secondary: {uri: 'v4l2:///dev/video2'}}\n"
+    )
+    video = load_config(path).video
+    assert video.reference.uri == str(tmp_path / "films/a.mp4")
+    assert video.secondary.uri == "v4l2:///dev/video2"

@@ -50,7 +50,7 @@ struct camera {
     long long value[COUNT];
     double applied[DEPTH]; /* exposure in us of the frames to come */
     unsigned width, height, fps, sets;
-    int streaming, memfd, queued[BUFFERS], head, tail;
+    int streaming, memfd, plugged, queued[BUFFERS], head, tail;
     unsigned sequence;
     size_t size;
     struct timespec begin;
@@ -58,6 +58,7 @@ struct camera {
 
 static struct camera cameras[CAMERAS];
 static signed char camera_of[FDS];
+static int opened_at[FDS]; /* of the camera's times of being plugged in */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static float *scene;
 static unsigned char gamma_table[LEVELS + 1];
@@ -170,7 +171,7 @@ static void when(const struct camera *c, struct timespec *t) {
 static int dequeue(struct camera *c, struct v4l2_buffer *b) {
     if (!c->streaming || c->head == c->tail) return EINVAL;
     if (unplug_at && c->sequence >= (unsigned)unplug_at) {
-        c->streaming = 0;
+        c->streaming = 0, c->plugged++;
         return ENODEV;
     }
     struct timespec t, now;
@@ -281,7 +282,8 @@ int ioctl(int fd, unsigned long request, ...) {
         return real(fd, request, argument);
     }
     pthread_mutex_lock(&lock);
-    int error = answer(&cameras[(int)camera_of[fd]], fd, request & 0xffffffff, argument);
+    struct camera *c = &cameras[(int)camera_of[fd]];
+    int error = opened_at[fd] != c->plugged ? ENODEV : answer(c, fd, request & 0xffffffff, argument);
     pthread_mutex_unlock(&lock);
     errno = error;
     return error ? -1 : 0;
@@ -299,7 +301,7 @@ static int open_camera(const char *path) {
     pthread_mutex_unlock(&lock);
     if (gone) return errno = ENODEV, -1;
     int fd = memfd_create("virtual camera", MFD_CLOEXEC);
-    if (fd >= 0 && fd < FDS) camera_of[fd] = index;
+    if (fd >= 0 && fd < FDS) camera_of[fd] = index, opened_at[fd] = cameras[index].plugged;
     return fd;
 }
 
