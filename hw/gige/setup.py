@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from edge.ticks import snap_tick_ratio
+from edge.ticks import KNOWN_TICK_RATIOS, SNAP_TOLERANCE
 from hw.camera import CameraError, CameraInfo
 from hw.gige import gvcp
 from hw.gige import quirks as q
@@ -20,6 +20,7 @@ from hw.gige.plan import CameraPlan
 log = logging.getLogger(__name__)
 
 SLOW_SHARE = 0.98
+TICK_TRIES, TICK_PAUSE_S = 5, 0.05
 ACTION_NODES = (
     ("ActionDeviceKey", gvcp.ACTION_KEY),
     ("ActionSelector", 1),
@@ -157,30 +158,31 @@ def _region(nodes: Nodes, plan: CameraPlan) -> None:
 class TickWatch:
     """Compares a GigE camera's clock with the host's while it is being set up.
 
-    Known to three digits or so, enough to tell x10 and x0.694 from 1; ``edge.ticks`` learns it again from
-    the frames. Cameras that cannot latch their clock count as right.
+    Enough to tell x10 and x0.694 from 1; ``edge.ticks`` learns it again from the frames. Cameras that cannot
+    latch their clock count as right.
     """
 
     def __init__(self, device: Any, where: str) -> None:
         self._device = device
         self._where = where
-        self._begin = self._stamp()
+        self._begin = self._latch()
 
     def ratio(self) -> float:
-        """Counted ns for each real one: a known wrong ratio, else 1."""
-        begin, end = self._begin, self._stamp()
-        if begin is None or end is None or end[0] <= begin[0]:
-            return 1.0
-        measured = (end[0] - begin[0]) / (end[1] - begin[1])
-        snapped = snap_tick_ratio(measured)
-        if snapped == measured:
-            return 1.0  # none of the known ones, so the host was held up
-        if snapped != 1.0:
-            log.warning("%s counts %g ns for each real one; its stamps are corrected", self._where, snapped)
-        return snapped
+        """Counted ns for each real one: one of the known ratios, 1 where it stays undecided."""
+        for _ in range(TICK_TRIES):
+            end = self._latch()
+            if self._begin is None or end is None:
+                return 1.0
+            if (found := tick_ratio(self._begin, end)) is not None:
+                if found != 1.0:
+                    log.warning(
+                        "%s counts %g ns for each real one; its stamps are corrected", self._where, found
+                    )
+                return found
+            time.sleep(TICK_PAUSE_S)  # the host was held up: the longer the span, the less that matters
+        return 1.0
 
-    def _stamp(self) -> tuple[float, int] | None:
-        """(device ns, host ns) of one instant."""
+    def _latch(self) -> Latched | None:
         try:
             frequency = call(self._where, self._device.get_timestamp_tick_frequency)
             before_ns = time.monotonic_ns()
@@ -193,6 +195,25 @@ class TickWatch:
                 raise
             log.debug("%s does not latch its clock: %s", self._where, error)
             return None
-        if not frequency:
-            return None
-        return ((high << 32) | low) * 1e9 / frequency, (before_ns + after_ns) // 2
+        return Latched(((high << 32) | low) * 1e9 / frequency, before_ns, after_ns) if frequency else None
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """The device's clock at an instant between two host times."""
+
+    device_ns: float
+    before_ns: int
+    after_ns: int
+
+
+def tick_ratio(begin: Latched, end: Latched) -> float | None:
+    """The one known ratio that two readings allow; None where they allow several, or none. Pure."""
+    counted_ns = end.device_ns - begin.device_ns
+    longest_ns, shortest_ns = end.after_ns - begin.before_ns, end.before_ns - begin.after_ns
+    if counted_ns <= 0 or shortest_ns <= 0:
+        return None
+    low = counted_ns / longest_ns * (1 - SNAP_TOLERANCE)
+    high = counted_ns / shortest_ns * (1 + SNAP_TOLERANCE)
+    allowed = [ratio for ratio in KNOWN_TICK_RATIOS if low <= ratio <= high]
+    return allowed[0] if len(allowed) == 1 else None

@@ -23,6 +23,7 @@ from hw.gige.identify import Holder, LevelFinder, OneExposure, PhaseFinder, Seen
 from hw.gige.ids import FrameIds
 from hw.gige.quirks import Quirks, gain_db, gain_value, quirks_of
 from hw.gige.receive import Delivery, Receiver, Settings, Source
+from hw.gige.setup import Latched, tick_ratio
 
 LOW, HIGH = Exposure(2000.0), Exposure(32000.0)
 CYCLE = (LOW, HIGH)
@@ -258,3 +259,13 @@ def test_without_aravis_one_error_names_the_packages(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "gi", None)
     with pytest.raises(UnavailableError, match=r"sudo apt install gir1.2-aravis-0.8 python3-gi"):
         load()
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.694, 10.0])
+def test_a_clock_is_judged_by_what_the_host_can_know(ratio: float) -> None:
+    """A host that was held up must look again, not take a wrong clock for a right one."""
+    ms = 1_000_000
+    begin = Latched(5e9, 0, ms)
+    assert tick_ratio(begin, Latched(5e9 + 100 * ms * ratio, 100 * ms, 101 * ms)) == ratio
+    assert tick_ratio(begin, Latched(5e9 + 100 * ms * ratio, 60 * ms, 160 * ms)) in (None, ratio)
+    assert tick_ratio(begin, Latched(5e9 + 100 * ms * 0.8, 100 * ms, 101 * ms)) is None
