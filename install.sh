@@ -211,17 +211,22 @@ run_demo() {
 
 # --- test -------------------------------------------------------------------------------------------------
 
-# command, its Debian package, what is not tested without it
+# command, its Debian package or packages, what is not tested without it
 TEST_TOOLS=(
   "ffprobe|ffmpeg|what other players see in the video files"
   "chromium|chromium|the live page in a browser"
   "chromedriver|chromium-driver|the live page in a browser"
   "systemd-analyze|systemd|the sandbox of the systemd unit"
   "shellcheck|shellcheck|the style of install.sh"
+  "make|make|the firmware of the trigger board"
+  "gcc|gcc libc6-dev|the firmware of the trigger board"
+  "avr-gcc|gcc-avr avr-libc|the firmware of the trigger board"
+  "simavr|simavr libsimavr-dev libelf-dev|the firmware of the trigger board, on an emulated one"
+  "avrdude|avrdude|flashing the trigger board"
 )
 
 offer_test_tools() {
-  local row tool package loss missing=()
+  local row tool package packages loss missing=()
   for row in "${TEST_TOOLS[@]}"; do
     IFS='|' read -r tool package loss <<<"$row"
     command -v "$tool" >/dev/null || missing+=("$row")
@@ -231,7 +236,8 @@ offer_test_tools() {
     IFS='|' read -r tool package loss <<<"$row"
     if is_root; then
       say "installing the system package $package, to test $loss"
-      apt_install "$package" && continue
+      read -ra packages <<<"$package"
+      apt_install "${packages[@]}" && continue
       warn "apt-get could not install it"
     fi
     note "not tested, because $tool is missing (package $package): $loss"
