@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hw.gige_net import ROOT, GigeNet, SimulatedCamera, metric
+from tests.hw.gige_net import DEDICATED, ROOT, GigeNet, SimulatedCamera, metric
 
 LONG = os.environ.get("TWINHDR_LONG") == "1"
 WIDTH, HEIGHT = (960, 540) if LONG else (480, 270)
@@ -57,7 +57,7 @@ class Recorder:
         options = ["--config", str(folder / "twinhdr.yaml"), "--session", str(self.session), *duration]
         with self.log.open("w") as log:
             command = [sys.executable, "-m", "edge.cli", "run", *options]
-            self.process = net.popen(command, urgency=16, stdout=log, stderr=subprocess.STDOUT)
+            self.process = net.popen(command, first=DEDICATED, stdout=log, stderr=subprocess.STDOUT)
 
     def text(self) -> str:
         return self.log.read_text()

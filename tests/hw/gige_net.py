@@ -18,12 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+OWN_PROCESSOR = ("chrt", "--rr", "1")
+"""As a camera: nothing else that runs on this machine holds it up."""
+DEDICATED = ("nice", "-n", "-16")
+"""As on a machine that does nothing else."""
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE, SECONDARY = "127.0.0.2", "127.0.0.3"
@@ -106,8 +111,9 @@ class SimulatedCamera:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "hw.simulator.gige", "--interface", self.address, *self.arguments]
-        # A camera has a processor of its own; nothing on this machine may hold it up.
-        process = self.net.popen(command, urgency=20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = self.net.popen(
+            command, first=OWN_PROCESSOR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("READY"), line + process.stdout.read()
@@ -152,8 +158,8 @@ class GigeNet:
     cameras: list[SimulatedCamera] = field(default_factory=list)
     _fetcher: subprocess.Popen[str] | None = None
 
-    def popen(self, command: list[str], *, urgency: int = 0, **more: Any) -> subprocess.Popen[str]:
-        """``urgency``: up to 20, before other work of this machine, where that may be asked for."""
+    def popen(self, command: list[str], *, first: Sequence[str] = (), **more: Any) -> subprocess.Popen[str]:
+        """``first``: a command that lets it run before other work, used where that may be asked for."""
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -161,7 +167,7 @@ class GigeNet:
             "HOME": str(self.folder),
         }
         more.setdefault("cwd", self.folder)
-        priority = ["nice", "-n", str(-urgency)] if urgency and os.geteuid() == 0 else []
+        priority = first if os.geteuid() == 0 else ()
         return subprocess.Popen([*priority, *self.prefix, *command], text=True, env=environment, **more)
 
     def run(self, command: list[str], timeout_s: float = 60.0) -> str:
