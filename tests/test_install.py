@@ -224,6 +224,7 @@ def test_device_install_puts_everything_in_its_place(device: Device) -> None:
     for file in ("config.yaml", "conf.d"):
         assert (device.root / "etc/twinhdr" / file).exists()
     assert (device.root / "etc/sysctl.d/60-twinhdr.conf").is_file()
+    assert (device.root / "etc/udev/rules.d/70-twinhdr.rules").is_file()
     assert (device.root / "var/lib/twinhdr").is_dir()
     units = device.root / "etc/systemd/system"
     if shutil.which("systemctl"):

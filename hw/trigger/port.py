@@ -62,8 +62,7 @@ class Port:
         """Write all of ``frame``; the time just before, in ns. Raises BoardLostError."""
         try:
             before_ns = time.monotonic_ns()
-            self._serial.write(frame)
-            self._serial.flush()
+            self._serial.write(frame)  # no flush: the kernel's drain has no timeout on a port that hangs
         except (serial.SerialException, OSError, termios.error) as error:
             raise self._lost(error) from error
         return before_ns

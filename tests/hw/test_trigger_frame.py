@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 
 import pytest
@@ -14,7 +13,7 @@ from hw.trigger import generate
 from hw.trigger.codes import IDENTITY, LONGEST_FRAME, Command
 from hw.trigger.frame import Reply, ReplyReader, crc16, decode, encode
 
-FUZZ_BYTES = 1_000_000 if os.environ.get("TWINHDR_LONG") else 100_000
+FUZZ_BYTES = 1_000_000
 
 WORDS = st.integers(0, 0xFFFFFFFF)
 REPLIES = st.builds(

@@ -6,6 +6,7 @@ import os
 import pty
 import random
 import select
+import socket
 import termios
 import threading
 import time
@@ -166,6 +167,27 @@ def test_a_refusal_says_what_to_do(host: Board) -> None:
         host.start(pulse_us=200)
     host.stop()
     host.start(pulse_us=200)
+
+
+@NEEDS_EMULATOR
+def test_simulated_cameras_see_one_edge_at_one_time(trigger_build: Build, tmp_path: Path) -> None:
+    """Tests of board and cameras together would show a skew that is not there."""
+    inputs = []
+    for line in (0, 1):
+        inputs.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        inputs[-1].bind(str(tmp_path / f"camera{line}"))
+        inputs[-1].settimeout(10)
+    live = LiveBoard(trigger_build, tmp_path, forward={line: tmp_path / f"camera{line}" for line in (0, 1)})
+    talking = Board(live.port)
+    edge = talking.start(200)
+    told = [each.recv(64).decode().split() for each in inputs]
+    talking.close()
+    live.unplug()
+    for each in inputs:
+        each.close()
+    assert told[0] == told[1]
+    assert told[0][0] == "Line0"
+    assert abs(int(told[0][1]) - edge.t_ns) <= edge.uncertainty_ns
 
 
 # --- firmware of another age ------------------------------------------------------------------------------

@@ -91,13 +91,14 @@ void lines_pace(const Pace pace[2], uint16_t silence_ms)
     fault = FAULT_NONE;
     mode = MODE_PACED;
     silent_laps = 0;
-    /* Strobe both outputs to the level they have, then let the first match of each raise it. */
+    /* Strobe both outputs to the level they have. The time of the first match comes before what it does: a
+     * match left over from before would else raise one line alone. */
     TCCR1A = _BV(COM1A1) | _BV(COM1B1);
     TCCR1C = _BV(FOC1A) | _BV(FOC1B);
-    TCCR1A = _BV(COM1A1) | _BV(COM1A0) | _BV(COM1B1) | _BV(COM1B0);
     uint16_t first = TCNT1 + LEAD_TICKS;
     OCR1A = first;
     OCR1B = first;
+    TCCR1A = _BV(COM1A1) | _BV(COM1A0) | _BV(COM1B1) | _BV(COM1B0);
     TIFR1 = _BV(OCF1A) | _BV(OCF1B);
     TIMSK1 |= _BV(OCIE1A) | _BV(OCIE1B);
   }
