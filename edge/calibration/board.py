@@ -124,7 +124,7 @@ def find_board(linear: FloatImage, board: Board) -> Detection | None:
     coded = (np.sqrt(np.clip(linear, 0.0, 1.0)) * 255.0 + 0.5).astype(np.uint8)
     found = _found(coded, board)
     if found is not None:
-        return Detection(found.ids, _refined(linear, found.corners, board, found.ids))
+        return _refined(linear, found, board)
     if board.kind == "charuco" and _found(np.ascontiguousarray(coded[:, ::-1]), board) is not None:
         return Detection(NOTHING.ids, NOTHING.corners, mirrored=True)
     return None
@@ -186,16 +186,24 @@ def _upright(coded: NDArray[np.uint8], corners: Points, board: Board) -> bool:
     return bool(values[dark].mean() < values[~dark].mean())
 
 
-def _refined(linear: FloatImage, corners: Points, board: Board, ids: NDArray[np.int32]) -> Points:
-    """Where the gradients of *linear* light around each corner point: coded light shifts blurred edges."""
-    spacing = _spacing(corners, board, ids)
-    half = int(np.clip(REFINE_SHARE[board.kind] * spacing - 1.0, 2, 16))
+def _refined(linear: FloatImage, found: Detection, board: Board) -> Detection:
+    """Where the gradients of *linear* light around each corner point: coded light shifts blurred edges.
+
+    Numbered corners that run away, or whose surroundings the picture's edge cuts off, are dropped.
+    """
+    half = int(np.clip(REFINE_SHARE[board.kind] * _spacing(found.corners, board, found.ids) - 1.0, 2, 16))
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
-    start = np.ascontiguousarray(corners.reshape(-1, 1, 2).copy())
-    moved = cv2.cornerSubPix(linear, start, (half, half), (-1, -1), criteria).reshape(-1, 2)
-    astray = np.hypot(*(moved - corners).T) > half
-    moved[astray] = corners[astray]
-    return np.asarray(moved, np.float32)
+    start = np.ascontiguousarray(found.corners.reshape(-1, 1, 2).copy())
+    moved = np.asarray(cv2.cornerSubPix(linear, start, (half, half), (-1, -1), criteria), np.float32)
+    moved = moved.reshape(-1, 2)
+    astray = np.hypot(*(moved - found.corners).T) > half
+    if board.kind == "checkerboard":  # its corners were found to a tenth of a pixel, and all are needed
+        moved[astray] = found.corners[astray]
+        return Detection(found.ids, moved)
+    margin = half + 2
+    limits = linear.shape[1] - 1 - margin, linear.shape[0] - 1 - margin
+    kept = ~astray & (moved >= margin).all(axis=1) & (moved <= limits).all(axis=1)
+    return Detection(found.ids[kept], moved[kept])
 
 
 def _spacing(corners: Points, board: Board, ids: NDArray[np.int32]) -> float:

@@ -56,11 +56,14 @@ def match_light(sights: Sequence[Sight]) -> tuple[Photometry, dict[str, float]] 
     )
     if len(mine) < FEWEST_BLOCKS:
         return None
-    black_mine, black_other = _blacks(mine, other, ratio)
-    known, seen = mine - black_mine, (other - black_other) / ratio[:, None]
-    good = (known > 0.5 * DARKEST).all(axis=1) & (seen > 0).all(axis=1)
-    logs = np.log(known[good]) - np.log(seen[good])
-    gains, falloff, spread = _gains_and_falloff(logs, r2[good])
+    black_mine, black_other, falloff = 0.0, 0.0, (0.0, 0.0, 0.0)
+    for _ in range(3):  # falloff bends the lines the black levels are read from, and the other way round
+        even = 1.0 + r2 * (falloff[0] + r2 * (falloff[1] + r2 * falloff[2]))
+        black_mine, black_other = _blacks(mine, (other - black_other) / even[:, None] + black_other, ratio)
+        known, seen = mine - black_mine, (other - black_other) / ratio[:, None]
+        good = (known > 0.5 * DARKEST).all(axis=1) & (seen > 0).all(axis=1)
+        logs = np.log(known[good]) - np.log(seen[good])
+        gains, falloff, spread = _gains_and_falloff(logs, r2[good])
     before = float(
         np.median(np.abs(np.log(mine[good]) - np.log(np.maximum(other[good] / ratio[good, None], 1e-6))))
     )

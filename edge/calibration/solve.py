@@ -8,12 +8,12 @@ not fit the others are left out by name. What the views cannot determine is refu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
-from edge.calibration.board import Board, Detection
+from edge.calibration.board import Board, Detection, Points
 from edge.calibration.model import Lens, Matrix, Mounting
 from edge.calibration.views import FEWEST_VIEWS, SolveError, View, check_views, why_not_shared
 
@@ -22,7 +22,11 @@ OUTLIER_FACTOR = 3.0
 OUTLIER_PX = 0.25
 DOUBTFUL_SHARE = 0.01
 """Standard error of a focal length over its value that the views must not exceed."""
-_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-9)
+NEEDED_GAIN = 60.0
+"""Far beyond chance, which gives 4 +- 3: corners' errors are not quite independent."""
+STRAY_PX, STRAY_FACTOR = 0.25, 5.0
+"""A corner farther off than either, the second times the median corner, is no corner."""
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 80, 1e-8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,10 @@ def solve(
     """
     pairs, spread = check_views(views, board, size)
     left_out = {view.name: why_not_shared(view) for view in views if view not in pairs}
-    flags = 0 if wide else cv2.CALIB_FIX_K3
-    lenses = [_alone([_of(view, i) for view in pairs], board, size, flags) for i in (0, 1)]
+    freest = 0 if wide else cv2.CALIB_FIX_K3
+    pairs = _trimmed(pairs, board, size, freest)
     while True:
-        solved = _together(pairs, board, size, lenses, flags)
+        solved = _fit(pairs, board, size, freest)
         worst = _outlier(solved.view_rms_px)
         if worst is None or len(pairs) <= FEWEST_VIEWS:
             break
@@ -71,27 +75,60 @@ def solve(
             "a moving board, blur or a reflection"
         )
         pairs = [view for view in pairs if view.name != worst]
-        lenses = [_alone([_of(view, i) for view in pairs], board, size, flags) for i in (0, 1)]
-    focal_error = (lenses[0].focal_error, lenses[1].focal_error)
-    for name, error in zip(("reference", "secondary"), focal_error, strict=True):
+    solved = _without_tangents(solved, pairs, board, size, freest)
+    for name, error in zip(("reference", "secondary"), solved.focal_error, strict=True):
         if error > DOUBTFUL_SHARE:
             raise SolveError(
-                f"the views leave the {name}'s focal length uncertain by {100 * error:.1f} %; add views "
-                f"with the "
-                "board tilted more, nearer, and into the corners of the picture"
+                f"the views leave the {name}'s focal length uncertain by {100 * error:.1f} %; add views with "
+                "the board tilted more, nearer, and into the corners of the picture"
             )
     doubts = tuple(_doubts(solved, baseline_m, board))
-    return Solution(
-        solved.reference,
-        solved.secondary,
-        solved.mounting,
-        solved.rms_px,
-        solved.view_rms_px,
-        left_out,
-        spread,
-        focal_error,
-        doubts,
-    )
+    return replace(solved, left_out=left_out, spread_deg=spread, doubts=doubts)
+
+
+def _fit(pairs: Sequence[View], board: Board, size: tuple[int, int], flags: int) -> Solution:
+    lenses = [_alone([_of(view, i) for view in pairs], board, size, flags) for i in (0, 1)]
+    return _together(pairs, board, size, lenses, flags)
+
+
+def _trimmed(pairs: Sequence[View], board: Board, size: tuple[int, int], flags: int) -> list[View]:
+    """The views without single corners that no pose of the board explains: a reflection, a finger."""
+    cleaned: list[list[Detection]] = []
+    for camera in (0, 1):
+        found = [_of(view, camera) for view in pairs]
+        alone = _alone(found, board, size, flags)
+        off = [np.hypot(*(one.corners - _projected(board, one, alone, i)).T) for i, one in enumerate(found)]
+        limit = max(STRAY_PX, STRAY_FACTOR * float(np.median(np.concatenate(off))))
+        cleaned.append(
+            [
+                # A view that is bad as a whole is left out by name, later.
+                one
+                if (far > limit).mean() > 0.2
+                else Detection(one.ids[far <= limit], one.corners[far <= limit])
+                for one, far in zip(found, off, strict=True)
+            ]
+        )
+    return [View(view.name, *both) for view, *both in zip(pairs, *cleaned, strict=True)]
+
+
+def _projected(board: Board, found: Detection, alone: _Alone, view: int) -> Points:
+    turn, shift = alone.poses[view]
+    corners, _ = cv2.projectPoints(board.points(found.ids), turn, shift, alone.matrix, alone.coefficients)
+    return np.asarray(corners.reshape(-1, 2), np.float32)
+
+
+def _without_tangents(
+    free: Solution, pairs: Sequence[View], board: Board, size: tuple[int, int], flags: int
+) -> Solution:
+    """``free``, or the solution without tangential distortion where the corners do not ask for it.
+
+    Tangential distortion, the principal point and the direction of view look nearly alike: left free without
+    need, the angles between the cameras come out two to three times as uncertain.
+    """
+    plain = _fit(pairs, board, size, flags | cv2.CALIB_ZERO_TANGENT_DIST)
+    values = 4 * sum(len(view.shared()[0]) for view in pairs)
+    gain = values * (plain.rms_px**2 / free.rms_px**2 - 1.0)  # about chi-squared, 4 degrees of freedom
+    return free if gain > NEEDED_GAIN else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +136,7 @@ class _Alone:
     matrix: Matrix
     coefficients: Matrix
     focal_error: float
-    rms_px: float
+    poses: list[tuple[Matrix, Matrix]]
 
 
 def _of(view: View, camera: int) -> Detection:
@@ -112,14 +149,15 @@ def _alone(found: Sequence[Detection], board: Board, size: tuple[int, int], flag
     points = [board.points(one.ids) for one in found]
     corners = [one.corners for one in found]
     try:
-        rms, matrix, coefficients, _, _, errors, _, _ = cv2.calibrateCameraExtended(
+        _, matrix, coefficients, turns, shifts, errors, _, _ = cv2.calibrateCameraExtended(
             points, corners, size, None, None, flags=flags, criteria=_CRITERIA
         )
     except cv2.error as error:
         raise SolveError(
             f"the views do not determine a lens ({error.err or error.func}); add views with the board tilted"
         ) from None
-    return _Alone(matrix, coefficients.ravel()[:5], float(errors[0, 0] / abs(matrix[0, 0])), float(rms))
+    uncertain = float(errors[0, 0] / abs(matrix[0, 0]))
+    return _Alone(matrix, coefficients.ravel()[:5], uncertain, list(zip(turns, shifts, strict=True)))
 
 
 def _together(
@@ -147,6 +185,7 @@ def _together(
         Mounting.of(turn, shift),
         float(rms),
         {view.name: float(error) for view, error in zip(pairs, errors, strict=True)},
+        focal_error=(lenses[0].focal_error, lenses[1].focal_error),
     )
 
 

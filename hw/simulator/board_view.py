@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.frames import FloatImage
 from hw.simulator.motion import Matrix
 
-SAMPLES = 3
+SAMPLES = 2
 TEXTURE_PX = 60
 """Of one square of the board's picture at full size: whole texels for each module of its markers."""
 BACKGROUND = 0.18
