@@ -128,8 +128,10 @@ def flash(
     from hw.trigger import flash as flashing
     from hw.trigger.board import Board
     from hw.trigger.discovery import find_port
+    from hw.trigger.port import Port
 
     device = find_port(_port(port, config))
+    Port(device).close()  # refuses while a recorder has it; avrdude would not ask
     with tempfile.TemporaryDirectory(prefix="twinhdr-") as folder:
         image = flashing.build(Path(folder)) if build else flashing.SHIPPED
         flashing.flash(device, image=image, baud=bootloader_baud)

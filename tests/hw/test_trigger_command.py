@@ -90,6 +90,17 @@ def test_a_port_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in ended.output
 
 
+@NEEDS_EMULATOR
+def test_a_board_in_use_is_not_flashed(board: LiveBoard) -> None:
+    """The lines would drop in mid-recording; avrdude opens any port."""
+    recorder = Board(board.port)
+    recorder.start(pulse_us=0)
+    ended = CliRunner().invoke(app, ["trigger", "flash", "--port", board.port])
+    recorder.close()
+    assert "Another program uses it" in ended.output
+    assert all(edge.level for edge in board.edges)
+
+
 # --- doctor -----------------------------------------------------------------------------------------------
 
 
