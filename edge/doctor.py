@@ -16,7 +16,7 @@ from edge.config import MAIN_FILE, load_config
 from edge.doctor_board import board_findings, clock_findings, heat_findings, memory_findings
 from edge.doctor_cameras import check_gige, usb_findings, video_findings
 from edge.doctor_engines import check_engines
-from edge.doctor_machine import MACHINE_CHECKS, check_disk
+from edge.doctor_machine import MACHINE_CHECKS, check_disk, medium_findings
 from edge.doctor_network import network_findings
 from edge.doctor_software import SOFTWARE_CHECKS
 from edge.doctor_trigger import check_trigger
@@ -60,6 +60,7 @@ def examine(
         findings.extend(facts(device, config))
     findings.extend(video_findings(device, config, root))
     findings.extend(check_disk(config, measure=measure_disk))
+    findings.extend(medium_findings(config, root))
     rest: tuple[Check, ...] = (*MACHINE_CHECKS, check_gige, check_trigger, check_engines)
     for check in rest:
         findings.extend(check(config))

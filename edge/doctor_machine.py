@@ -14,7 +14,7 @@ from pathlib import Path
 from edge.config import Config
 from edge.findings import Check, Finding
 from edge.housekeeping import disk_floor_bytes
-from hw.device import probe_cuda
+from hw.device import mount_of, probe_cuda
 
 PROBE_BYTES = 32 * 2**20
 SLOW_BYTES_PER_S = 20e6
@@ -53,6 +53,25 @@ def check_disk(config: Config, *, measure: bool = False) -> Iterator[Finding]:
     elif config.masters.enabled:
         needed = f"masters write {master_bytes_per_s(config) / 1e6:.0f} MB/s"
         yield Finding("disk speed", "info", f"not measured; {needed}", "twinhdr doctor --measure-disk")
+
+
+def medium_findings(config: Config, root: Path) -> Iterator[Finding]:
+    """What sessions are written to, where that is a matter of trust."""
+    mount = mount_of(root, config.store.root)
+    if mount is None:
+        return
+    found = f"{config.store.root} is on {mount.source} ({mount.filesystem})"
+    if mount.medium == "memory":
+        advice = "it is gone when the power is; set store.root to a folder on a disk"
+        yield Finding("store medium", "warn", f"{found}, in memory", advice)
+    elif mount.medium == "card":
+        advice = "an SD card is slow at times and wears out; set store.root to a folder on an SSD"
+        yield Finding("store medium", "warn", f"{found}, an SD card", advice)
+    elif mount.medium == "network":
+        advice = "a network that stops holds the recorder up; set store.root to a folder of this machine"
+        yield Finding("store medium", "warn", f"{found}, another machine", advice)
+    else:
+        yield Finding("store medium", "ok", found)
 
 
 def _disk_speed(config: Config, folder: Path) -> Finding:

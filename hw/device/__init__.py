@@ -4,6 +4,7 @@ Nothing here imports CUDA or TensorRT: without a driver TensorRT's runtime ends 
 """
 
 from hw.device.cuda import CudaProbe, probe_cuda
+from hw.device.disk import Mount, mount_of
 from hw.device.facts import Device, read_device
 from hw.device.network import Interface
 from hw.device.system import Clock, Swap
@@ -15,10 +16,12 @@ __all__ = [
     "CudaProbe",
     "Device",
     "Interface",
+    "Mount",
     "Swap",
     "Throttle",
     "Trip",
     "UsbDevice",
+    "mount_of",
     "probe_cuda",
     "read_device",
 ]

@@ -14,6 +14,7 @@ from rich.console import Console
 from edge.config import Config, load_config
 from edge.doctor import DEVICE_CHECKS, run_doctor
 from edge.doctor_cameras import video_findings
+from edge.doctor_machine import medium_findings
 from edge.doctor_network import Stream, bits_on_the_wire
 from edge.findings import Finding
 from hw.device import read_device
@@ -296,6 +297,31 @@ class TestCameras:
         findings = look("pc", config=config)
         assert findings["reference camera"].state == "ok"
         assert findings["secondary camera"].state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "state", "told"),
+    [
+        ("/dev/nvme0n1p1 / ext4 rw 0 0\n", "ok", "nvme0n1p1"),
+        ("/dev/mmcblk0p2 / ext4 rw 0 0\n", "warn", "an SD card"),
+        ("/dev/mmcblk1p1 / ext4 rw 0 0\n", "ok", "mmcblk1p1"),
+        ("/dev/nvme0n1p1 / ext4 rw 0 0\ntmpfs /srv tmpfs rw 0 0\n", "warn", "in memory"),
+        ("/dev/nvme0n1p1 / ext4 rw 0 0\nnas:/a\\040b /srv/films nfs4 rw 0 0\n", "warn", "nas:/a b"),
+        ("/dev/mmcblk0p2 / ext4 rw 0 0\n/dev/sda1 /srv ext4 rw 0 0\n", "ok", "sda1"),
+        ("tmpfs /srv/film tmpfs rw 0 0\n/dev/sda1 / ext4 rw 0 0\n", "ok", "sda1"),
+    ],
+)
+def test_what_sessions_are_written_to(tmp_path: Path, mounts: str, state: str, told: str) -> None:
+    """Sessions in memory are gone with the power; an SD card stops for seconds and wears out."""
+    files: dict[str, str | None] = {
+        "proc/mounts": mounts,
+        "sys/block/mmcblk0/device/type": "SD\n",
+        "sys/block/mmcblk1/device/type": "MMC\n",
+        "sys/block/sda/queue/rotational": "0\n",
+    }
+    root = grow(tmp_path / "root", "raspberry_pi_4", files)
+    (finding,) = medium_findings(config_with(tmp_path, "store: {root: /srv/films}\n"), root)
+    assert (finding.state, told in finding.found) == (state, True)
 
 
 def test_the_json_of_a_board_is_for_a_program(tmp_path: Path) -> None:
