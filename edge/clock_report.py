@@ -14,6 +14,9 @@ from hw.camera import TellsEdge, Trigger
 EVERY = 10
 """The sidecar has a line of every tenth report, so that a crash costs the last seconds only."""
 
+FIRM_PPM = 3.0
+"""Standard error from which the drift since the start is shown instead of the last minute's fit."""
+
 
 class ClockReporter:
     """Any thread may call any method."""
@@ -51,8 +54,9 @@ class ClockReporter:
             return
         with self._lock:
             figures = self._truth.figures(secondary.tick_ratio / reference.tick_ratio)
-        fitted = base.drift_ppm() if figures.drift_ppm is None else figures.drift_ppm
-        self._health.gauge("clock_drift_ppm", fitted)
+        # In the first half minute the fit, which knows what crystals are like, is the better guess.
+        firm = figures.drift_error_ppm is not None and figures.drift_error_ppm < FIRM_PPM
+        self._health.gauge("clock_drift_ppm", figures.drift_ppm if firm else base.drift_ppm())
         self._health.gauge("clock_residual_ms", max(reference.residual_ns, secondary.residual_ns) / 1e6)
         self._health.gauge("start_apart_ms", figures.start_apart_ms)
         if figures.residuals is not None:

@@ -113,6 +113,7 @@ def _clock_words(told: Mapping[str, Any]) -> str:
     """Drift, residual and start, as far as the sidecar knows them."""
     rows = (
         ("drift_ppm", "drift {:+.1f} ppm"),
+        ("drift_error_ppm", "known to {:.1f} ppm"),
         ("residual_p99_ms", "pairing residual {:.2f} ms p99"),
         ("residual_max_ms", "{:.2f} ms at most"),
         ("start_skew_ns", "started {:.0f} ns apart"),
