@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.frames import CameraName, Exposure
-from hw.camera import CameraError, Trigger
+from hw.camera import CameraError, Edge, TellsEdge, Trigger
 from hw.gige import gvcp
 from hw.gige.camera import GigeCamera
 from hw.gige.plan import camera_plan
@@ -22,6 +22,11 @@ class EdgeStart:
     def __init__(self, trigger: Trigger, cameras: tuple[GigeCamera, GigeCamera]) -> None:
         self.trigger = trigger
         self._cameras = cameras
+
+    @property
+    def edge(self) -> Edge | None:
+        """What the trigger knows of the edge it gave."""
+        return self.trigger.edge if isinstance(self.trigger, TellsEdge) else None
 
     def start(self) -> int:
         """See ``hw.camera.Trigger``."""
