@@ -223,6 +223,8 @@ TEST_TOOLS=(
   "avr-gcc|gcc-avr avr-libc|the firmware of the trigger board"
   "simavr|simavr libsimavr-dev libelf-dev|the firmware of the trigger board, on an emulated one"
   "avrdude|avrdude|flashing the trigger board"
+  "arv-fake-gv-camera-0.8|aravis-tools gir1.2-aravis-0.8 python3-gi|GigE Vision cameras, simulated"
+  "ip|iproute2|two GigE Vision cameras in a network of their own"
 )
 
 offer_test_tools() {
