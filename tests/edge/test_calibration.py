@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.calibration.board import Board, BoardError, Detection
-from edge.calibration.maps import secondary_map
+from edge.calibration.maps import secondary_map, undistorted
 from edge.calibration.measure import BoardSession, Measured, Wishes
 from edge.calibration.model import IDENTITY, Calibration, Lens
 from edge.calibration.report import markdown, overlay
@@ -157,14 +157,15 @@ def test_a_wide_lens_needs_its_third_term() -> None:
 def test_one_camera_upside_down_is_fine() -> None:
     """Two cameras back to back fit a narrow case; half a turn is geometry like any other."""
     eyes = REFERENCE, SECONDARY.rotated_half()
-    solution = solve(ideal(CHARUCO, poses(CHARUCO, 20), eyes), CHARUCO, SIZE)
+    solution = solve(ideal(CHARUCO, poses(CHARUCO, 14), eyes), CHARUCO, SIZE)
     assert solution.rms_px < 0.15
     np.testing.assert_allclose(solution.mounting.rotation(), eyes[1].rotation(), atol=3e-4)
+    shot = film(CHARUCO, poses(CHARUCO, 1), eyes)[0]
     made = Calibration(
         WIDTH, HEIGHT, IDENTITY, "rectify", solution.reference, solution.secondary, solution.mounting
     )
-    assert off_px(Measured(made, film(CHARUCO, poses(CHARUCO, 1), eyes)[0]), eyes).max() < 0.3
-    seen = detect(film(CHARUCO, poses(CHARUCO, 1), eyes), CHARUCO)[0]
+    assert off_px(Measured(made, shot), eyes).max() < 0.3
+    seen = detect([shot], CHARUCO)[0]
     assert len(seen.shared()[0]) > 30  # found, and with the right numbers
     _, mine, other = seen.shared()
     assert np.corrcoef(mine[:, 0], other[:, 0])[0, 1] < -0.9
@@ -175,7 +176,7 @@ def test_a_bad_view_is_named_and_left_out(collected: BoardSession) -> None:
     bad = collected.views[3]
     assert bad.secondary is not None
     shifted = Detection(bad.secondary.ids, bad.secondary.corners + np.float32((4.0, 2.0)))
-    views = [*collected.views[:3], View("moved", bad.reference, shifted), *collected.views[4:]]
+    views = [*collected.views[:3], View("moved", bad.reference, shifted), *collected.views[4:10]]
     solution = solve(views, CHARUCO, SIZE)
     assert list(solution.left_out) == ["moved"]
     assert "px off" in solution.left_out["moved"]
@@ -231,17 +232,17 @@ def test_a_mirrored_checkerboard_is_told_too() -> None:
 def test_wrong_squares_are_found_with_a_ruler(collected: BoardSession) -> None:
     """Pictures cannot tell a large board far away from a small one near; the cameras' distance can."""
     wrong = replace(CHARUCO, square_m=0.030)
-    solution = solve(collected.views, wrong, SIZE, baseline_m=0.0505)
+    solution = solve(collected.views[:10], wrong, SIZE, baseline_m=0.0505)
     assert any(
         "squares are likely 22.9" in doubt or "squares are likely 23.0" in doubt for doubt in solution.doubts
     )
-    assert solve(collected.views, CHARUCO, SIZE, baseline_m=0.0505).doubts == ()
+    assert solve(collected.views[:10], CHARUCO, SIZE, baseline_m=0.0505).doubts == ()
 
 
 def test_a_stretched_print_is_doubted(collected: BoardSession) -> None:
     """Printers scale one direction; the lens would take the blame."""
     stretched = []
-    for view in collected.views:
+    for view in collected.views[:10]:
         seen = [found for found in (view.reference, view.secondary) if found is not None]
         stretched.append(
             View(view.name, *(Detection(f.ids, f.corners * np.float32((1.0, 1.03))) for f in seen))
