@@ -347,4 +347,4 @@ def test_measure_times_both_strobes(trigger_build: Build, first: int) -> None:
         assert seen == 3
         assert abs(reference - delays[0] / CYCLES_PER_TICK) <= 3
         errors.append((secondary - reference) - (delays[1] - delays[0]) / CYCLES_PER_TICK)
-    assert -2 <= min(errors) <= max(errors) <= 2, errors
+    assert -1 <= min(errors) <= max(errors) <= 1, errors
