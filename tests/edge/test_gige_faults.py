@@ -70,7 +70,7 @@ class Trial:
 
     def taken(self, name: str, seconds: float) -> None:
         """Another application gets hold of the camera in the moment of a power cycle."""
-        other = self.net.hold(self.cameras[name].address, seconds)
+        other = self.net.hold(self.cameras[name].address, seconds + 3.0)  # it has it before READY is read
         assert other.stdout is not None
         self.cameras[name].kill()
         self.cameras[name].start()

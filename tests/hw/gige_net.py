@@ -75,7 +75,8 @@ _HOLD = """
 import socket, struct, sys, time
 address, until = sys.argv[1], None
 link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-link.settimeout(0.05)
+link.settimeout(0.005)
+given_up = time.monotonic() + 20
 for number in range(1, 60000):
     link.sendto(struct.pack(">BBHHHII", 0x42, 1, 0x82, 8, number, 0xA00, 2), (address, 3956))
     try:
@@ -85,6 +86,8 @@ for number in range(1, 60000):
     if held and until is None:
         print("HELD", flush=True)
         until = time.monotonic() + float(sys.argv[2])
+    if until is None and time.monotonic() > given_up:
+        break
     if until is None:
         time.sleep(0.002)
     elif time.monotonic() < until:
@@ -194,7 +197,8 @@ class GigeNet:
 
     def hold(self, address: str, seconds: float) -> subprocess.Popen[str]:
         """Another application that takes the camera; says HELD when it has it and RELEASED when it let go."""
-        return self.popen([sys.executable, "-c", _HOLD, address, str(seconds)], stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", _HOLD, address, str(seconds)]
+        return self.popen(command, first=OWN_PROCESSOR, stdout=subprocess.PIPE)
 
     def fetch(self, url: str) -> str | None:
         """What a page in the network answers; None where nothing does."""
