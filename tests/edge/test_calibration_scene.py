@@ -127,7 +127,7 @@ def test_from_a_recording_of_a_board_to_a_file(board_session: Path, tmp_path: Pa
 
 def test_the_guide_leads_through_a_live_calibration(config_of: Callable[[str], Config]) -> None:
     """Board before live cameras: views are taken when it is still and new, and the page has their figures."""
-    rig = BoardRig(small_scene(count=14))
+    rig = BoardRig(small_scene(count=16, frames_per_pose=8))
     size = rig.reference.info.width, rig.reference.info.height
     opened = OpenRig(
         rig, "board", True, identity(*size), Exposure(8_000.0), (Exposure(4_000.0), Exposure(16_000.0))
