@@ -51,7 +51,7 @@ def explain(error: ValidationError, tree: Located, defaults: Located) -> list[Fa
         if path in faults:
             continue  # each branch of a union complains once
         place = tree.at(path)
-        key = ".".join(str(step) for step in path)
+        key = ".".join(_in_one_line(str(step)) for step in path)
         if detail["type"] == "extra_forbidden":
             problem = f"unknown key; {_did_you_mean(path)}"
         elif missing:
@@ -162,6 +162,11 @@ def _number(kind: type, metadata: Sequence[Any]) -> str:
         elif isinstance(rule, annotated_types.MultipleOf) and rule.multiple_of == 2:
             noun = "an even number"
     return " ".join(word for word in (noun, low, high) if word)
+
+
+def _in_one_line(text: str) -> str:
+    """A key may hold anything, line breaks too; a fault is one line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _plain_number(value: Any) -> str:

@@ -361,6 +361,16 @@ def test_any_value_at_any_key_is_accepted_or_explained(
     accepted_or_explained(path)
 
 
+def test_a_key_with_a_line_break_is_one_fault_in_one_line(tmp_path: Path) -> None:
+    """The page and the journal show a fault as a line."""
+    path = tmp_path / "config.yaml"
+    path.write_text('version: 1\n"a\\nb": 1\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert [str(fault).count("\n") for fault in caught.value.faults] == [0]
+    assert "a\\nb: unknown key" in str(caught.value)
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cut=st.integers(0, 6000),
