@@ -25,12 +25,15 @@ def bench(
     group: Annotated[int, typer.Option(min=1, max=100, help="Frames that share a pair, for --model.")] = 4,
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="Deadlines for --model.")] = 30.0,
     threads: Annotated[int, typer.Option(min=0, max=256, help="For --model; 0: one per core.")] = 0,
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="For --model: CPU time, not wall clock; on busy machines.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Measure what the line costs on one core, by stage; or, with --model, what a network costs.
+    """Measure what the line costs, or with --model a network.
 
-    The line is measured without network, encoder and simulated cameras. A network is measured on a shipped
-    scene, and compared with what was really there.
+    The line is measured on one core, by stage, without network, encoder and simulated cameras.
+    A network is measured on a shipped scene, and compared with what was really there.
 
     \b
     Example:
@@ -43,7 +46,7 @@ def bench(
     if model is not None:
         from edge.bench_report import ModelRun, run_model_bench
 
-        asked = ModelRun((model, *(against or ())), size, frames, group, fps, threads)
+        asked = ModelRun((model, *(against or ())), size, frames, group, fps, threads, cpu_time)
         raise typer.Exit(run_model_bench(asked, as_json, console))
     if against:
         raise typer.BadParameter("needs --model: the model to compare with", param_hint="--against")

@@ -25,7 +25,8 @@ from edge.quality import psnr_linear, psnr_mu
 
 T = TypeVar("T")
 
-WARM_UP = 2
+WARM_UP = 1
+"""Groups."""
 MIB = 1 << 20
 EQUAL_DB = 120.0
 """Written for equal pictures: JSON has no infinity."""
