@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,12 @@ BUCKET_NS = 250_000_000
 MAX_BUCKETS = 240
 ENVELOPE_NOISE_NS = 100_000.0
 """Spread of the earliest arrival of a bucket; weighs the data against the drift prior."""
-LATE_NS = 1_000_000.0
-"""A bucket whose earliest arrival is later than this above the line was held up as a whole: no evidence."""
+LATE_NS = 300_000.0
+"""A bucket whose earliest arrival is later than this above the earliest line was held up: no evidence."""
+STEEPEST = 4.0
+"""Times the drift that the tick ratio leaves open: a first line may not be steeper, or two late arrivals that
+happen to rise would pass for a fast clock."""
+ROUNDS = 3
 JUMP_NS = 1_000_000_000
 """No frame arrives this long before it was taken: the device clock was set forward."""
 BURST_NS = 2_000_000
@@ -125,21 +130,47 @@ class ClockFit:
         return True
 
     def _solve(self, ratio: TickRatio) -> ClockLine:
-        """Ridge regression of delay on time: the drift prior rules until the data outweighs it."""
+        """Ridge regression of the earliest delays on time: the drift prior rules until the data outweighs it.
+
+        On a busy host most buckets are late, by milliseconds and by chance, and a mean over them would move
+        with the load; so only what lies on the lower edge counts.
+        """
         t_s, delay_ns = np.array(self._t_s), np.array(self._delay_ns)
-        # First what no drift can explain is left out, then what the line shows to be late.
-        used = delay_ns <= delay_ns.min() + LATE_NS + 4e3 * ratio.error_ppm * (t_s[-1] - t_s[0])
-        for _ in range(2):
+        steepest = STEEPEST * 1e3 * ratio.error_ppm
+        slope = min(max(_edge_slope(t_s, delay_ns), -steepest), steepest)
+        above_ns = delay_ns - slope * t_s
+        for _ in range(ROUNDS):
+            used = above_ns <= above_ns.min() + LATE_NS
             t_mid, d_mid, slope = _ridge(t_s[used], delay_ns[used], ratio.error_ppm)
             above_ns = delay_ns - (d_mid + slope * (t_s - t_mid))
-            used = above_ns <= max(LATE_NS, 3.0 * _middle(np.abs(above_ns[used])))
-        t_mid, d_mid, slope = _ridge(t_s[used], delay_ns[used], ratio.error_ppm)
-        residual = (delay_ns - (d_mid + slope * (t_s - t_mid)))[used]
-        spread_ns = math.sqrt(float(residual @ residual) / len(residual))
+        spread_ns = math.sqrt(float(above_ns[used] @ above_ns[used]) / int(used.sum()))
         # Anchored at the middle of the data, where a wrong slope costs nothing.
         device0 = self._zero[0] + round(t_mid * 1e9 * ratio.value)
         host0 = self._zero[1] + t_mid * 1e9 + d_mid
         return ClockLine(device0, host0, ratio.value, -slope * 1e-3, spread_ns)
+
+
+def _edge_slope(t_s: NDArray[np.float64], delay_ns: NDArray[np.float64]) -> float:
+    """Slope (ns per s) of the lower convex hull under the middle of the times; 0 for a single point.
+
+    Of all lines below the points it is the one nearest to them (Moon, Skelly, Towsley 1999).
+    """
+    hull: list[int] = []
+    for point in range(len(t_s)):
+        while len(hull) > 1 and _turns_down(t_s, delay_ns, hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    middle = float(t_s.mean())
+    for left, right in pairwise(hull):
+        if t_s[right] >= middle:
+            return float((delay_ns[right] - delay_ns[left]) / (t_s[right] - t_s[left]))
+    return 0.0
+
+
+def _turns_down(t_s: NDArray[np.float64], delay_ns: NDArray[np.float64], a: int, b: int, c: int) -> bool:
+    """Whether ``b`` lies on or above the line from ``a`` to ``c``."""
+    rise, run = delay_ns[c] - delay_ns[a], t_s[c] - t_s[a]
+    return bool((delay_ns[b] - delay_ns[a]) * run >= rise * (t_s[b] - t_s[a]))
 
 
 def _ridge(
@@ -150,8 +181,3 @@ def _ridge(
     spread = t_s - t_mid
     ridge = (ENVELOPE_NOISE_NS / (prior_ppm * 1e3)) ** 2
     return t_mid, d_mid, float(spread @ (delay_ns - d_mid)) / (float(spread @ spread) + ridge)
-
-
-def _middle(values: NDArray[np.float64]) -> float:
-    """The median, or its upper neighbour."""
-    return float(np.partition(values, len(values) // 2)[len(values) // 2])

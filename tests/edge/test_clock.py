@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streams import Arrival, arrivals, delayed, frame, rig_spec
 
 from edge.clock import MAX_BUCKETS, ClockLine
-from edge.frames import CameraName
+from edge.frames import CameraName, Frame
 from edge.ticks import KNOWN_TICK_RATIOS, snap_tick_ratio
 from edge.timebase import MAX_WAITING, TimeBase
 from hw.simulator.spec import Faults
@@ -131,6 +131,21 @@ def test_a_held_up_host_does_not_move_frames_in_time(stall: str) -> None:
     placed = place(delayed(arrivals(rig_spec(), 12.0), STALLS[stall]))
     assert_good(placed)
     assert {ratio for pair in placed.ratios for ratio in pair} == {None, 1.0}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_busy_host_does_not_move_one_camera_against_the_other(seed: int) -> None:
+    """The encoder loads the host in waves, and the two cameras' packets suffer unequally: a mean over
+    arrivals would put low and high milliseconds away from where they were taken."""
+    rng = random.Random(seed)
+
+    def late_ns(f: Frame) -> float:
+        busy = int((f.t_host_ns - EPOCH_NS) / 2.5e9) % 3 != 0
+        return rng.uniform(0.0, 12e6 if f.camera == "reference" else 4e6) if busy else rng.uniform(0, 0.2e6)
+
+    placed = place(delayed(arrivals(rig_spec(), 40.0), late_ns))
+    _, error_ms = placed.residual_ms()
+    assert np.percentile(np.abs(error_ms[len(error_ms) // 4 :]), 99) < 0.5
 
 
 @pytest.mark.parametrize("seed", range(6))
