@@ -68,7 +68,7 @@ def pair_cache(net: Eafnet) -> dict[str, list[int | str]]:
     cache: dict[str, list[int | str]] = {}
     frames, width = net.frames, net.config.width
     for side in ("",) if frames == 2 else ("_low", "_high"):
-        for scale in range(1, net.config.fusion_scales + 1):
+        for scale in (1 + attended for attended in net.config.attended_scales):
             windows: list[int | str] = [frames, f"windows_{scale}", KEYS, width]
             cache[f"pair_keys_{scale}{side}"] = windows
             cache[f"pair_values_{scale}{side}"] = windows

@@ -39,7 +39,7 @@ AGREEMENT_DB = 55.0
 FOLDING_TOLERANCE = 1e-5
 """Largest difference between wavelets and filters as steps of their own and folded into convolutions."""
 
-MORE_MACS = 1.01
+MORE_MACS = 1.015
 """Multiply-accumulates of the graph over those of the network, at most."""
 
 LOGIT_LIMIT = 100.0

@@ -193,16 +193,16 @@ class _Widening:
     def _merging(self, old: Merging, new: Merging) -> None:
         c, w = self.c, self.old.width
         quarter = copies(w // 4, self.wide.config.width // 4)
-        parts = [(c, w)]
-        if old.scales == 2:
-            parts.append((quarter, w // 4))
+        shares = {0: (c, w), 1: (quarter, w // 4)}
+        parts = [shares[scale] for scale in old.attended]
         if old.concat_guidance:
             parts.append((c, w))
         self._layer(old.guide_raw, new.guide_raw, c, c)
         self._layer(
             old.guide_psi, new.guide_psi, c, copies(KEYS // 4, KEYS // 4) if old.use_matrix else quarter
         )
-        self._layer(old.join, new.join, c, joined(parts))
+        if old.join is not None:
+            self._layer(old.join, new.join, c, joined(parts))
         self._layer(old.compare_reference, new.compare_reference, self.hidden, c)
         self._layer(old.compare_other, new.compare_other, self.hidden, c)
         self._layer(old.weigh, new.weigh, c, self.hidden)

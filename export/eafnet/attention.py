@@ -65,8 +65,8 @@ class WindowAttention(nn.Module):
 class PairFeatures:
     """Everything of a pair that no reference frame changes; ``frames`` is 2 where low and high share weights.
 
-    ``keys``, ``values``: per scale (frames, N*windows, 64, C). ``guidance`` (frames*N, C, H, W): the raw
-    features' share of eq. 8, or the raw features themselves where nothing is computed from them.
+    ``keys``, ``values``: per attended scale (frames, N*windows, 64, C). ``guidance`` (frames*N, C, H, W): the
+    raw features' share of eq. 8, or the raw features themselves where nothing is computed from them.
     """
 
     keys: list[Tensor]
@@ -100,7 +100,8 @@ class Merging(nn.Module):
         self.frames, self.width = frames, c
         self.ahdr = config.merging == "ahdr"
         self.scales = config.fusion_scales
-        self.attend = nn.ModuleList(WindowAttention(config) for _ in range(self.scales))
+        self.attended = config.attended_scales
+        self.attend = nn.ModuleList(WindowAttention(config) for _ in self.attended)
         guided = self.scales == 2 and config.guidance != "none"
         self.concat_guidance = guided and config.guidance == "concat"
         # Added features would meet eq. 9's convolution over the same maps: one linear map, kept once.
@@ -109,7 +110,8 @@ class Merging(nn.Module):
         psi = (KEYS if self.use_matrix else c) // 4
         self.guide_raw = nn.Conv2d(c, c, 3, padding=1) if guided else None
         self.guide_psi = nn.Conv2d(psi, c, 3, padding=1, bias=False) if guided and self.use_psi else None
-        joined = c + (c // 4 if self.scales == 2 else 0) + (c if self.concat_guidance else 0)
+        shares = {0: c, 1: c // 4}
+        joined = sum(shares[scale] for scale in self.attended) + (c if self.concat_guidance else 0)
         self.join = None if self.ahdr else nn.Conv2d(joined, c, 3, padding=1)
         self.compare_reference = nn.Conv2d(c, hidden, 3, padding=1)
         self.compare_other = nn.Conv2d(c, hidden, 3, padding=1, bias=False)
@@ -125,7 +127,8 @@ class Merging(nn.Module):
         if self.ahdr:
             return PairFeatures([], [], selected[0])
         attend = cast("list[WindowAttention]", list(self.attend))
-        encoded = [a.encode(f, self.frames) for a, f in zip(attend, selected, strict=True)]
+        attended = [selected[scale] for scale in self.attended]
+        encoded = [a.encode(f, self.frames) for a, f in zip(attend, attended, strict=True)]
         guidance = None if self.guide_raw is None else self.guide_raw(raw[0])
         return PairFeatures([k for k, _ in encoded], [v for _, v in encoded], guidance)
 
@@ -140,15 +143,13 @@ class Merging(nn.Module):
         if self.join is None:
             assert pair.guidance is not None
             return pair.guidance
-        attended, matrix = [], None
-        for attend, reference, keys, values in zip(
-            self.attend, selected, pair.keys, pair.values, strict=True
+        attended, parts, matrix = [], [], None
+        for scale, attend, keys, values in zip(
+            self.attended, self.attend, pair.keys, pair.values, strict=True
         ):
-            windows, matrix = attend(reference, keys, values)
-            attended.append(from_windows(windows, reference, self.frames, self.width))
-        parts = [attended[0]]
-        if self.scales == 2:
-            parts.append(functional.pixel_shuffle(attended[1], 2))
+            windows, matrix = attend(selected[scale], keys, values)
+            attended.append(from_windows(windows, selected[scale], self.frames, self.width))
+            parts.append(attended[-1] if scale == 0 else functional.pixel_shuffle(attended[-1], 2))
         guidance = pair.guidance
         if guidance is not None and self.guide_psi is not None:
             assert matrix is not None

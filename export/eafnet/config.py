@@ -30,6 +30,10 @@ class EafnetConfig:
             (only with ``reduction`` 1).
         shared_pair: one set of weights for low and high, which then run as a batch of two. The paper's
             figure draws two boxes, hence False there.
+        fine_attention: cross attention at the first scale too (the paper). Without it the second scale
+            attends, in windows of 16x16 pixels of the first, and the pair's fine detail comes through the
+            guidance (eq. 8). On registered pairs it was worth nothing that we could measure, for a fifth to a
+            quarter of the time on a CPU; hence False in the family.
         second_scale: how f_2 is made: from the space-to-depth'd input by a stride-1 convolution ("stride of
             one", figure 4) or from f_1 by a stride-2 convolution.
 
@@ -68,6 +72,7 @@ class EafnetConfig:
     opening_kernel: int = 3
     head_width: int = 0
     shared_pair: bool = False
+    fine_attention: bool = True
     second_scale: Literal["space_to_depth", "stride"] = "space_to_depth"
     skip: Skip = "reference"
     blend_ramp: tuple[float, float] = (0.88, 0.97)
@@ -107,6 +112,12 @@ class EafnetConfig:
         return 0 if self.merging == "ahdr" else (2 if self.multiscale else 1)
 
     @property
+    def attended_scales(self) -> tuple[int, ...]:
+        """Which of the fusion scales are attended to, 0 being the finest; a single one always is."""
+        fine = self.fine_attention or self.fusion_scales < 2
+        return tuple(range(0 if fine else 1, self.fusion_scales))
+
+    @property
     def multiple(self) -> int:
         """H and W of the input must be multiples of this (windows of the coarsest fusion scale)."""
         return self.reduction * WINDOW * (2 if self.multiscale else 1)
@@ -125,6 +136,7 @@ class EafnetConfig:
 _FAMILY = replace(
     EafnetConfig(),
     shared_pair=True,
+    fine_attention=False,
     second_scale="stride",
     attention_width=32,
     opening_kernel=1,
@@ -138,7 +150,7 @@ _FAMILY = replace(
 VARIANTS: dict[str, EafnetConfig] = {
     "l": EafnetConfig(),
     "m": replace(_FAMILY, name="m", reduction=2, width=64, growth=32, head_width=16),
-    "s": replace(_FAMILY, name="s", reduction=2, width=32, growth=16, head_width=16),
+    "s": replace(_FAMILY, name="s", reduction=2, width=32, growth=16, attention_width=16, head_width=8),
     "xs": replace(_FAMILY, name="xs", reduction=4, width=64, growth=32, head_width=8),
 }
 
