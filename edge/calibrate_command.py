@@ -119,7 +119,7 @@ def calibrate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Find out how the two cameras' views fit together, in geometry and in light.
+    """Find out how the two cameras' views fit together.
 
     \b
     Examples:

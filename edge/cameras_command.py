@@ -23,7 +23,7 @@ No GigE Vision or USB3 Vision camera answers. Check, in this order:
 
 
 def cameras() -> None:
-    """List the GigE and USB3 Vision cameras that answer, and what to write for them.
+    """List the cameras that answer, and what to write for them.
 
     The exit code is 1 where none does.
 
