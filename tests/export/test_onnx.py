@@ -62,7 +62,7 @@ def test_the_contract_is_in_the_file() -> None:
     assert [i.name for i in model.graph.input] == list(INPUTS)
     assert [o.name for o in model.graph.output] == [OUTPUT]
     cache = props["twinhdr.pair_cache"].split(",")
-    assert len(cache) == 10
+    assert len(cache) == 6
     assert set(cache) <= {v.name for v in model.graph.value_info}
 
 
