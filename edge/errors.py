@@ -60,3 +60,9 @@ class ConfigError(TwinhdrError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says: its first line, cut at 200 characters, or its type."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

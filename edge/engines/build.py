@@ -21,6 +21,7 @@ from edge.engines.prove import Golden, agreement_db, check_goldens, latencies_ms
 from edge.engines.store import EngineStore, write_whole
 from edge.engines.tensorrt import TensorrtEngine
 from edge.engines.tone import toned
+from edge.errors import first_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -149,7 +150,7 @@ def _graphs(job: BuildJob, prepare: Prepare) -> tuple[list[bytes], int]:
         *first, last = in_two(graph, cut) if job.cut == "pair" else (graph,)
         parts = [*first, toned(last, job.height, job.width)]
     except Exception as error:  # protobuf and ONNX raise what they like over a damaged file
-        raise EngineError(f"{job.model}: cannot be prepared for TensorRT ({_first_line(error)})") from error
+        raise EngineError(f"{job.model}: cannot be prepared for TensorRT ({first_line(error)})") from error
     return [part.SerializeToString() for part in parts], int(facts.get("twinhdr.multiple", "1"))
 
 
@@ -250,8 +251,3 @@ class Timings:
             write_whole(self.path, hashlib.sha256(timings).digest() + timings)
         except OSError as error:
             log.warning("%s: cannot be written (%s); the next build takes longer", self.path, error.strerror)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import EngineError, Light, PairCache, pair_numbers
+from edge.errors import first_line
 from edge.frames import FloatImage
 
 CONTRACT = "1"
@@ -65,7 +66,7 @@ class OnnxEngine:
             onnx.checker.check_model(model)
         except Exception as error:  # the parsers raise whatever protobuf and C++ raise
             raise EngineError(
-                f"{path}: not a readable ONNX file ({_first_line(error)}); export it again"
+                f"{path}: not a readable ONNX file ({first_line(error)}); export it again"
             ) from error
         metadata = {_text(entry.key): _text(entry.value) for entry in model.metadata_props}
         self._check(model, metadata)
@@ -109,7 +110,7 @@ class OnnxEngine:
         except Exception as error:  # ONNX raises what its graph walk stumbles over
             raise EngineError(
                 f"{self.path}: cannot be cut at its entry twinhdr.pair_cache, {', '.join(cut)[:200]} "
-                f"({_first_line(error)}); export it again"
+                f"({first_line(error)}); export it again"
             ) from error
 
     def _arranged(self, model: Any) -> Any:
@@ -119,7 +120,7 @@ class OnnxEngine:
             return for_cpu(model)
         except Exception as error:  # ONNX raises what its shape inference stumbles over
             raise EngineError(
-                f"{self.path}: its graph makes no sense ({_first_line(error)}); export it again"
+                f"{self.path}: its graph makes no sense ({first_line(error)}); export it again"
             ) from error
 
     def _open(self, model: Any) -> _Sessions:
@@ -147,7 +148,7 @@ class OnnxEngine:
                 model = sized(self._model, height, width)
             except Exception as error:  # ONNX raises what its shape inference stumbles over
                 raise EngineError(
-                    f"{self.path}: cannot take images of {width}x{height} ({_first_line(error)}); "
+                    f"{self.path}: cannot take images of {width}x{height} ({first_line(error)}); "
                     "export it again for this size"
                 ) from error
             self._sized[height, width] = self._open(model)
@@ -166,7 +167,7 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime has one exception class per cause
             raise EngineError(
-                f"{self.path}: ONNX Runtime {ort.__version__} refuses it ({_first_line(error)}); "
+                f"{self.path}: ONNX Runtime {ort.__version__} refuses it ({first_line(error)}); "
                 "export it again"
             ) from error
 
@@ -214,7 +215,7 @@ class OnnxEngine:
             outputs: list[Any] = session.run_with_ort_values(names, feed)
         except Exception as error:  # ONNX Runtime has one exception class per cause
             raise EngineError(
-                f"{self.path}: fails while it runs ({_first_line(error)}); export it again for this size"
+                f"{self.path}: fails while it runs ({first_line(error)}); export it again for this size"
             ) from error
         return outputs
 
@@ -243,8 +244,3 @@ def _held(array: NDArray[Any]) -> Any:
 def _text(value: str | bytes) -> str:
     """Protobuf hands out bytes where a damaged file has no valid UTF-8."""
     return value if isinstance(value, str) else value.decode(errors="replace")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

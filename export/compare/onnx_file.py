@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines import EngineError, mean_gamma
 from edge.engines.onnx import OnnxEngine
+from edge.errors import first_line
 from edge.frames import FloatImage
 from edge.quality import MU
 from export.brackets import GAMMA, Sample
@@ -75,7 +75,7 @@ class _Foreign:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise EngineError(f"{path}: ONNX Runtime refuses it ({_first_line(error)})") from error
+            raise EngineError(f"{path}: ONNX Runtime refuses it ({first_line(error)})") from error
         self._output = self._checked_output()
 
     def _checked_output(self) -> str:
@@ -109,7 +109,7 @@ class _Foreign:
         try:
             (answer,) = self._session.run([self._output], feed)
         except Exception as error:
-            raise EngineError(f"{self._path}: fails while it runs ({_first_line(error)})") from error
+            raise EngineError(f"{self._path}: fails while it runs ({first_line(error)})") from error
         return self._taken(np.asarray(answer, np.float32), sample, float(exposure[0]) / unit)
 
     def _given(self, image: FloatImage, to_radiance: float) -> NDArray[np.float32]:
@@ -141,8 +141,3 @@ class _Foreign:
         if self._contract.domain == "mu":
             picture = np.expm1(np.clip(picture, 0.0, 1.0) * np.float32(np.log1p(MU))) / np.float32(MU)
         return np.ascontiguousarray(picture * np.float32(to_low))
-
-
-def _first_line(error: Exception) -> str:
-    text: Any = str(error).strip() or type(error).__name__
-    return str(text).splitlines()[0][:200]
