@@ -59,14 +59,18 @@ class Wire:
         self._thread.start()
 
     def _carry(self) -> None:
+        # a loaded machine reads a reply in many small pieces: damage per piece would let none through
+        pending = {self._master: b"", self._far: b""}
         while True:
             ready, _, _ = select.select([self._master, self._far, self._ending], [], [])
             if self._ending in ready:
                 return
             for end in ready:
                 to_board = end == self._master
-                data = self._damage(os.read(end, 4096), to_board)
-                os.write(self._far if to_board else self._master, data)
+                *frames, pending[end] = (pending[end] + os.read(end, 4096)).split(b"\n")
+                for frame in frames:
+                    data = self._damage(frame + b"\n", to_board)
+                    os.write(self._far if to_board else self._master, data)
 
     def close(self) -> None:
         os.close(self._end)
