@@ -276,8 +276,13 @@ run_tests() {
     say "pytest, with the line coverage of edge/ and hw/ (half an hour)"
     exec "$python" -m pytest --cov=edge --cov=hw --cov-report=term:skip-covered --cov-fail-under="$COVERAGE_FLOOR"
   fi
+  local workers
+  workers=$(nproc)
   say "pytest (minutes; TWINHDR_COVERAGE=1 measures line coverage, too, and takes twice as long)"
-  exec "$python" -m pytest --no-cov
+  # one thread a worker: numerical libraries would else start as many as there are cores, in every worker
+  OMP_NUM_THREADS=1 "$python" -m pytest --no-cov -n $((workers < 4 ? workers : 4)) --dist worksteal -m "not alone"
+  say "pytest, the tests that measure real time, one after the other"
+  exec "$python" -m pytest --no-cov -m alone
 }
 
 # ----------------------------------------------------------------------------------------------------------

@@ -136,6 +136,7 @@ def wait_for_frames(session: Path, kind: str, count: int, timeout_s: float = 60.
     pytest.fail(f"{session}: no {count} lines of kind {kind} within {timeout_s} s")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
     """Else Ctrl-C or a shutdown leaves open files."""

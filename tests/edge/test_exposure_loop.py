@@ -238,6 +238,7 @@ def test_fusing_again_finds_the_same_brightness(tunnel: Path) -> None:
         assert anchor.scale(exposure[record.seq]) == pytest.approx(record.scale, rel=1e-9)
 
 
+@pytest.mark.alone
 def test_live_cameras_are_set_from_a_thread_of_their_own(tmp_path: Path) -> None:
     """A real rig does not wait; however the machine stalls, two settings never reach one frame."""
     more = "fuse: {threads: 1, ladder: [merge, reference]}\nweb: {enabled: false}\nhdr: {enabled: false}\n"

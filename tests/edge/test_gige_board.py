@@ -28,7 +28,7 @@ fuse: {{ladder: [merge, reference], alignment: off}}
 """
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(120),
     NEEDS_EMULATOR,
     pytest.mark.skipif(lacks_aravis(), reason=NEEDS_ARAVIS),

@@ -27,7 +27,7 @@ BACK_S = 5.0
 """From the device's return to its next frames in the recording: the published figure."""
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(600 if LONG else 150),
     pytest.mark.skipif(lacks_aravis(), reason=NEEDS_ARAVIS),
     pytest.mark.skipif(small_socket_buffer(), reason=NEEDS_BUFFER),

@@ -40,7 +40,7 @@ CLOCKS = (
 SEQUENCER = ("--no-hdr", "--sequencer", "--chunks")
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(600 if LONG else 120),
     pytest.mark.skipif(lacks_aravis(), reason=NEEDS_ARAVIS),
     pytest.mark.skipif(small_socket_buffer(), reason=NEEDS_BUFFER),

@@ -236,6 +236,7 @@ def test_the_ladder_takes_a_new_engine_at_once_if_it_fits() -> None:
     assert lower.rung is Rung.MODEL
 
 
+@pytest.mark.alone
 def test_a_live_recording_takes_an_engine_that_is_built_beside_it(tmp_path: Path, machine: Machine) -> None:
     """From the folder of engines to the sidecar, through the recorder as it runs."""
     config = tmp_path / "config.yaml"

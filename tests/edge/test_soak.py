@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from edge.session import Session
 
@@ -33,6 +34,7 @@ store: {{root: {root}, min_free_gb: 0, min_free_share: 0}}
 """
 
 
+@pytest.mark.alone
 def test_nothing_grows(tmp_path: Path) -> None:
     """Else the device on the roof runs out of memory after a week."""
     width, height = SIZE.split("x")

@@ -24,6 +24,7 @@ PROBE = str(Path(__file__).with_name("gige_probe.py"))
 SMALL = ("--width", "320", "--height", "240", "--loop-s", "0.5")
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(lacks_aravis(), reason=NEEDS_ARAVIS),
     pytest.mark.skipif(small_socket_buffer(), reason=NEEDS_BUFFER),
 ]
