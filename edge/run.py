@@ -28,7 +28,7 @@ from edge.preview import PreviewHub
 from edge.report import Reporter
 from edge.rig import OpenRig, open_rig
 from edge.session import SessionHeader, SessionWriter
-from edge.web import WebBindError, WebServer
+from edge.web.server import WebBindError, WebServer
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The table of everything twinhdr publishes about itself: names, kinds, labels, units.
 
 The daemon writes by these names (`edge.health`), the page reads them from /api/status, and /metrics derives
-its names and help texts from them (`edge.web_metrics`). A name that is not here is refused where it is
+its names and help texts from them (`edge.web.metrics`). A name that is not here is refused where it is
 written, so a typing error cannot become a figure that nobody ever sees.
 """
 

@@ -26,8 +26,8 @@ from edge.pair import Stamped
 from edge.preview import PreviewHub
 from edge.rig import OpenRig, open_rig
 from edge.ring import Closed, Ring
-from edge.web import WebServer
-from edge.web_calibrate import PAGE, CalibrationRoutes
+from edge.web.calibrate import PAGE, CalibrationRoutes
+from edge.web.server import WebServer
 from hw.camera import Camera, CameraLostError
 
 STREAMS = ("reference", "secondary")

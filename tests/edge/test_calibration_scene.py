@@ -27,8 +27,8 @@ from edge.frames import Exposure, Frame
 from edge.health import Health
 from edge.register import identity, read_calibration
 from edge.rig import OpenRig
-from edge.web import WebServer
-from edge.web_calibrate import PAGE, CalibrationRoutes
+from edge.web.calibrate import PAGE, CalibrationRoutes
+from edge.web.server import WebServer
 from hw.simulator.board_rig import BoardRig
 from hw.simulator.rig import SimulatedRig, true_homography
 from hw.simulator.spec import SimulatorSpec

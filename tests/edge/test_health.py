@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edge.health import QUIET_NS, RATE_WINDOW_NS, SPREAD_VALUES, TRACE_BINS, Health
 from edge.series import SERIES, UnknownSeriesError
 from edge.snapshot import rate_hz, spread
-from edge.web_metrics import markdown
+from edge.web.metrics import markdown
 
 S = 1_000_000_000
 PERIOD_30 = 33_333_333
@@ -244,5 +244,5 @@ def test_what_a_frame_says_costs_next_to_nothing() -> None:
 def test_the_published_names_are_documented() -> None:
     """Dashboards are built from docs/metrics.md: a renamed metric must show up there."""
     docs = Path(__file__).parents[2] / "docs" / "metrics.md"
-    assert docs.read_text() == markdown(), "run: python -m edge.web_metrics > docs/metrics.md"
+    assert docs.read_text() == markdown(), "run: python -m edge.web.metrics > docs/metrics.md"
     assert all(row.help and (row.exported or row.kind.value == "text") for row in SERIES.values())

@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from edge.health import Health
 from edge.preview import PreviewHub
-from edge.web import WebServer
+from edge.web.server import WebServer
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

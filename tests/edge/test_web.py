@@ -19,14 +19,14 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import edge.web
-import edge.web_streams
+import edge.web.server
+import edge.web.streams
 from edge.health import Health
 from edge.preview import PreviewHub
-from edge.web import ACCEPTED_AT_ONCE, WebBindError, WebServer
-from edge.web_guard import host_allowed
-from edge.web_metrics import markdown
-from edge.web_routes import PAGE
+from edge.web.guard import host_allowed
+from edge.web.metrics import markdown
+from edge.web.pages import PAGE
+from edge.web.server import ACCEPTED_AT_ONCE, WebBindError, WebServer
 
 T = TypeVar("T")
 JPEG = b"\xff\xd8 picture \xff\xd9"
@@ -303,7 +303,7 @@ def test_a_reader_that_stopped_reading_is_let_go(
     page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A laptop that was shut with the page open gives its place back, and the log stays quiet about it."""
-    monkeypatch.setattr(edge.web_streams, "WRITE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(edge.web.streams, "WRITE_TIMEOUT_S", 0.2)
     asleep = [page.open("/preview/fused.mjpg") for _ in range(3)]
     page.keep_publishing(bytes(3_000_000))
     assert page.get("/preview/fused.mjpg", "HEAD")[0] == 200
@@ -460,7 +460,7 @@ def test_idle_connections_cannot_take_all_file_descriptors(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recording needs descriptors for its next segment: a flood of connections gets only its share."""
-    monkeypatch.setattr(edge.web, "MAX_CONNECTIONS", 10)
+    monkeypatch.setattr(edge.web.server, "MAX_CONNECTIONS", 10)
     flood = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(60)]
     for connection in flood[10 + ACCEPTED_AT_ONCE :]:
         assert connection.recv(1) == b""
@@ -471,7 +471,7 @@ def test_idle_connections_cannot_take_all_file_descriptors(
 
 def test_a_request_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slowloris: half a request does not hold a connection for ever."""
-    monkeypatch.setattr(edge.web, "IDLE_CONNECTION_S", 0.3)
+    monkeypatch.setattr(edge.web.server, "IDLE_CONNECTION_S", 0.3)
     with WebServer(Health(), PreviewHub(), port=0) as server:
         connection = socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=10)
         connection.sendall(b"GET / HTTP/1.1\r\nHost: local")

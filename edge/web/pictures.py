@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from edge.preview import Picture, PreviewHub
-from edge.web_streams import Places, UntilGone, write
+from edge.web.streams import Places, UntilGone, write
 
 WAIT_S: Final = 1.0
 FRESH_NS: Final = 1_000_000_000

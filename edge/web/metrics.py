@@ -1,6 +1,6 @@
 """A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.series`.
 
-``python -m edge.web_metrics > docs/metrics.md`` writes the documentation of the names.
+``python -m edge.web.metrics > docs/metrics.md`` writes the documentation of the names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PREFACE: Final = """\
 # Metrics
 
 What `/metrics` publishes in the text format of Prometheus, in base units (seconds, bytes, ratios of 1). A
-metric whose value is not known is left out. Written by `python -m edge.web_metrics > docs/metrics.md`.
+metric whose value is not known is left out. Written by `python -m edge.web.metrics > docs/metrics.md`.
 """
 
 

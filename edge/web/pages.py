@@ -15,10 +15,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge.health import Health
 from edge.snapshot import HealthSnapshot
-from edge.web_metrics import registry
-from edge.web_streams import Places, UntilGone, write
+from edge.web.metrics import registry
+from edge.web.streams import Places, UntilGone, write
 
-PAGE: Final = Path(__file__).with_name("page")
+PAGE: Final = Path(__file__).parents[1] / "page"
 KINDS: Final = {
     ".html": "text/html",
     ".css": "text/css",

@@ -21,9 +21,9 @@ from aiohttp import web
 from edge.errors import EX_UNAVAILABLE, TwinhdrError
 from edge.health import Health
 from edge.preview import PreviewHub
-from edge.web_guard import BugsOnly, add_headers, guard
-from edge.web_pictures import PictureRoutes
-from edge.web_routes import PageRoutes
+from edge.web.guard import BugsOnly, add_headers, guard
+from edge.web.pages import PageRoutes
+from edge.web.pictures import PictureRoutes
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger(f"{__name__}.requests")
