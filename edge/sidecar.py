@@ -17,6 +17,7 @@ from edge.frames import CameraName, Frame, HdrFrame, Rung
 from edge.hdr_metadata import FrameLight
 from edge.segments import ClosedSegment, Location
 from edge.sink import DiskSync
+from edge.store.lock import hold
 
 FILE_NAME = "frames.jsonl"
 
@@ -40,6 +41,7 @@ class SidecarWriter:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _unwritable(path, error) from error
+        hold(self._fd)
         self._sync = DiskSync(sync_s)
         self._sync.watch(self._fd)
 
