@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -62,21 +63,31 @@ def load_config(path: Path | None = None, *, main_file: Path = MAIN_FILE) -> Con
     return load(path, main_file=main_file).config
 
 
-def load(path: Path | None = None, *, main_file: Path = MAIN_FILE) -> LoadedConfig:
+def load(
+    path: Path | None = None,
+    *,
+    main_file: Path = MAIN_FILE,
+    instead: Mapping[Path, str | None] = MappingProxyType({}),
+) -> LoadedConfig:
     """Read all layers and validate them.
 
     ``path`` stands in for ``main_file`` and, unlike it, must exist. A bad value is reported even where a
     higher layer corrects it; contradictions between keys are looked for once no other fault is left.
+    ``instead`` are texts to take for files of these layers as if they had been written (None: deleted).
     Raises ConfigError.
     """
     faults: list[Fault] = []
     merged, _ = config_file.read(DEFAULTS, DEFAULTS.name)
     defaults = merged
     files = [DEFAULTS.name]
-    for layer_path in _layer_paths(path, main_file, faults):
+    for layer_path in _layer_paths(path, main_file, instead, faults):
         files.append(str(layer_path))
+        text = instead.get(layer_path)
         try:
-            layer, layer_faults = config_file.read(layer_path)
+            if text is None:
+                layer, layer_faults = config_file.read(layer_path)
+            else:
+                layer, layer_faults = _parsed(text, str(layer_path))
         except ConfigError as error:
             faults += error.faults
             continue
@@ -99,9 +110,20 @@ def load(path: Path | None = None, *, main_file: Path = MAIN_FILE) -> LoadedConf
     )
 
 
-def _layer_paths(path: Path | None, main_file: Path, faults: list[Fault]) -> Iterator[Path]:
+def _parsed(text: str, name: str) -> tuple[Located, list[Fault]]:
+    """A text judged as the file would be: by its bytes."""
+    return config_file.parse(config_file.decode(text.encode(errors="surrogatepass"), name), name)
+
+
+def _layer_paths(
+    path: Path | None, main_file: Path, instead: Mapping[Path, str | None], faults: list[Fault]
+) -> Iterator[Path]:
     if path is not None:
         main_file = path
+    if main_file in instead:
+        if instead[main_file] is not None:
+            yield main_file
+    elif path is not None:
         yield path
     else:
         try:
@@ -114,15 +136,16 @@ def _layer_paths(path: Path | None, main_file: Path, faults: list[Fault]) -> Ite
             yield main_file
     folder = main_file.parent / "conf.d"
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+        paths = {folder / entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     except (FileNotFoundError, NotADirectoryError):
-        return
+        paths = set()
     except OSError as error:
         problem = f"{error.strerror}; make it readable for the user that runs twinhdr"
         faults.append(Fault(str(folder), None, "", problem))
         return
-    for name in names:
-        yield folder / name
+    paths = {layer for layer in paths if layer not in instead}
+    paths |= {layer for layer, text in instead.items() if layer.parent == folder and text is not None}
+    yield from sorted(paths)
 
 
 def _faults(tree: Located, defaults: Located) -> tuple[Config | None, list[Fault]]:

@@ -86,7 +86,20 @@ def read(path: Path, name: str | None = None) -> tuple[Located, list[Fault]]:
     Raises ConfigError where the file cannot be read as a mapping at all.
     """
     name = name or str(path)
-    text = _text(path, name)
+    return parse(decode(_bytes(path, name), name), name)
+
+
+def parse(text: str, name: str) -> tuple[Located, list[Fault]]:
+    """What ``read`` does, for the text of a file called ``name``."""
+    node = compose(text, name)
+    if node is None:
+        return Located({}, name, 1), []
+    faults: list[Fault] = []
+    return _located(node, name, node.start_mark.line + 1, (), faults), faults
+
+
+def compose(text: str, name: str) -> yaml.MappingNode | None:
+    """The YAML nodes of a text with their marks; None where it has none. Raises ConfigError."""
     try:
         _refuse_excess(text, name)
         node = yaml.compose(text, Loader=_CoreLoader)
@@ -96,19 +109,16 @@ def read(path: Path, name: str | None = None) -> tuple[Located, list[Fault]]:
         line = text.count("\n", 0, error.position) + 1
         problem = f"the character U+{int(error.character):04X} is not allowed in YAML; delete it"
         raise ConfigError([Fault(name, line, "", problem)]) from None
-    if node is None:
-        return Located({}, name, 1), []
-    if not isinstance(node, yaml.MappingNode):
+    if node is not None and not isinstance(node, yaml.MappingNode):
         problem = "expected sections such as 'rig:' at the top level; see edge/defaults.yaml for the layout"
         raise ConfigError([Fault(name, node.start_mark.line + 1, "", problem)])
-    faults: list[Fault] = []
-    return _located(node, name, node.start_mark.line + 1, (), faults), faults
+    return node
 
 
-def _text(path: Path, name: str) -> str:
+def _bytes(path: Path, name: str) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         advice = {
             FileNotFoundError: "name an existing file, or leave --config out to run on the defaults",
@@ -116,6 +126,10 @@ def _text(path: Path, name: str) -> str:
             PermissionError: "make it readable for the user that runs twinhdr",
         }.get(type(error), "check the path and the disk")
         raise ConfigError([Fault(name, None, "", f"{error.strerror or error}; {advice}")]) from None
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of a configuration file, without a byte order mark. Raises ConfigError."""
     if len(data) > MAX_BYTES:
         problem = f"larger than {MAX_BYTES // 1024} KiB; this is not a twinhdr configuration"
         raise ConfigError([Fault(name, None, "", problem)])

@@ -9,15 +9,15 @@ import types
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from edge.config_file import Located, Plain
 from edge.config_schema import Config
-from edge.errors import Fault
+from edge.errors import ConfigError, Fault
 
 UNITS = {
     "ns": "nanoseconds",
@@ -36,6 +36,7 @@ UNITS = {
     "height": "pixels",
     "bit_depth": "bits",
 }
+SCALAR = ConfigDict(strict=True, allow_inf_nan=False)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -61,6 +62,33 @@ def explain(error: ValidationError, tree: Located, defaults: Located) -> list[Fa
             problem = f"got {got}; expected {expectation(field, path)}; {advice}"
         faults[path] = Fault(place.file, place.line, key, problem)
     return list(faults.values())
+
+
+def check_key(key: str) -> None:
+    """Raise ConfigError unless the dotted ``key`` is a value of the schema; it says which one is meant."""
+    path: tuple[str, ...] = tuple(key.split("."))
+    keys = list(_all_keys(Config))
+    below = [name for name in keys if name.startswith(f"{key}.")]
+    if key in keys and not below:
+        return
+    if below:
+        problem = f"a section; name one of {', '.join(below[:12])}"
+    else:
+        while len(path) > 1 and ".".join(path[:-1]) not in keys:
+            path = path[:-1]
+        problem = f"unknown key; {_did_you_mean(path)}"
+    raise ConfigError([Fault(_in_one_line(key)[:80], None, "", problem)])
+
+
+def accepts(key: str, value: Plain) -> bool:
+    """Whether the field of a dotted ``key`` takes a value, other keys aside."""
+    field = _known(tuple(key.split(".")))[1]
+    adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[field.annotation, field]), config=SCALAR)
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def expectation(field: Any, path: Sequence[str | int]) -> str:
