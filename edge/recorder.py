@@ -89,6 +89,10 @@ class HdrRecorder:
             )
         return mean_mu
 
+    def retire(self) -> None:
+        """Another recorder takes over while this one hangs; see ``SegmentWriter.retire``. Any thread."""
+        self._encoder.retire()
+
     def close(self) -> None:
         """Finish the open segment. May be called twice."""
         self._encoder.close()

@@ -21,6 +21,10 @@ class EncodeError(TwinhdrError):
     exit_code = EX_CANTCREAT
 
 
+class WriterRetiredError(Exception):
+    """Another writer has this stream now: what is left to do is to end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a frame lies: ``file`` relative to the session folder (posix), ``index`` from 0 inside it."""
@@ -70,7 +74,7 @@ class SegmentWriter(ABC, Generic[ImageT]):
 
     Presentation times are whole ticks of ``ticks_per_s`` since ``origin_ns``, strictly increasing: a frame
     that would land on the tick of the one before goes to the next (the sidecar keeps the exact time). After
-    an EncodeError the next frame starts a new file. One thread writes.
+    an EncodeError the next frame starts a new file. One thread writes; ``retire`` may come from any.
     """
 
     def __init__(
@@ -98,30 +102,48 @@ class SegmentWriter(ABC, Generic[ImageT]):
         self._frames = 0
         self._first_t_ns = 0
         self._last_t_ns = 0
+        self._retired = False
 
     @abstractmethod
     def _open_segment(self, path: Path) -> OpenSegment[ImageT]:
         """A new file at ``path``."""
 
+    def retire(self) -> None:
+        """Another writer takes the stream over while this one hangs in ``write``: it opens no file any more.
+
+        What it wrote stays as it is, as after a crash. ``write`` raises WriterRetiredError from here on.
+        """
+        self._retired = True
+
     def _write(self, image: ImageT, t_ns: int) -> Location:
+        self._check_retired()
         if self._open is not None and t_ns - self._first_t_ns >= self._segment_ns:
             self._finish()
         with self._named("write"):
             if self._open is None:
+                self._check_retired()
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._open = self._open_segment(self._path)
                 self._first_t_ns, self._frames = t_ns, 0
             ticks = round((t_ns - self._origin_ns) * self._ticks_per_s / 1_000_000_000)
             self._last_ticks = max(ticks, self._last_ticks + 1)
             self._open.add(image, self._last_ticks)
+        self._check_retired()
         self._last_t_ns = t_ns
         self._frames += 1
         return Location(self._file, self._frames - 1)
 
     def close(self) -> None:
         """Finish the open file. May be called twice. Raises EncodeError."""
+        if self._retired and self._open is not None:
+            self._open.abandon()
+            self._open = None
         if self._open is not None:
             self._finish()
+
+    def _check_retired(self) -> None:
+        if self._retired:
+            raise WriterRetiredError(self._file)
 
     @property
     def _file(self) -> str:
@@ -141,7 +163,7 @@ class SegmentWriter(ABC, Generic[ImageT]):
         )
         self._open = None
         self._number += 1
-        if self._on_segment is not None:
+        if self._on_segment is not None and not self._retired:
             self._on_segment(closed)
 
     @contextlib.contextmanager

@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     """`Health.trace`: the last value and the largest magnitudes of the last minute, for a sparkline."""
     SPREAD = "spread"
     """`Health.observe`: p50 and p95 of the last values."""
+    HISTOGRAM = "histogram"
+    """`Health.histogram`: the last shares by bin, for a graph; not in /metrics."""
     TEXT = "text"
     """`Health.text`: words; not in /metrics."""
 
@@ -128,6 +130,16 @@ SERIES: Final = _table(
                "Frames a ring holds before it drops", "ring_capacity_frames"),
         Series("encoder_backlog", Kind.GAUGE, (), "frames",
                "Frames given to the encoder and not yet back", "encoder_backlog_frames"),
+        # The supervisor.
+        Series("stage_restarts", Kind.COUNTER, ("stage",), "restarts",
+               "Times that a stage ended or hung and was started again", "stage_restarts"),
+        Series("threads_left_behind", Kind.GAUGE, (), "threads",
+               "Threads that hang and were replaced", "threads_left_behind"),
+        Series("zone_celsius", Kind.GAUGE, ("zone",), "degrees Celsius",
+               "Temperature of a zone of the machine", "zone_celsius"),
+        Series("heat_band", Kind.GAUGE, (), "0 to 4",
+               "What heat and power allow: 0 everything, 1 no large network, 2 no network, 3 no preview "
+               "either, 4 only what is recorded first", "heat_band"),
         Series("cpu_celsius", Kind.GAUGE, (), "degrees Celsius", "CPU temperature", "cpu_celsius"),
         Series("rss_bytes", Kind.GAUGE, (), "bytes", "Resident memory", "resident_memory_bytes"),
         # The recording.

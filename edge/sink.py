@@ -6,6 +6,7 @@ runs beside the writer, because on a slow card it can take longer than a frame.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -66,7 +67,11 @@ class Sink(io.RawIOBase):
     def __init__(self, path: Path, sync: DiskSync) -> None:
         super().__init__()
         self._sync = sync
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if os.fstat(self._fd).st_size > 0:
+            # never O_TRUNC: a thread that hung on this disk would empty its successor's file as it wakes up
+            os.close(self._fd)
+            raise FileExistsError(errno.EEXIST, "there is a file of that name", str(path))
         self.size = 0
         sync.watch(self._fd)
 
