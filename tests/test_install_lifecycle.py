@@ -272,6 +272,35 @@ def test_a_bundle_for_another_machine_is_refused(
     assert not (device.root / "opt").exists()
 
 
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt-get is missing: no Debian, no Ubuntu")
+def test_system_packages_come_from_the_bundle_with_what_they_need(clone: Clone, tmp_path: Path) -> None:
+    """A device lacks other things than the PC that made the bundle, and has no network to get them from."""
+    debs = clone.folder / "debs"
+    debs.mkdir()
+    for name, needs in (("twinhdr-probe", "Depends: twinhdr-part (= 1:2)\n"), ("twinhdr-part", "")):
+        control = tmp_path / name / "DEBIAN/control"
+        control.parent.mkdir(parents=True)
+        control.write_text(
+            f"Package: {name}\nVersion: 1:2\nArchitecture: all\nMaintainer: x <x@example.org>\n{needs}"
+            "Description: a probe\n"
+        )
+        packed = [
+            "dpkg-deb",
+            "--build",
+            "--root-owner-group",
+            control.parents[1],
+            debs / f"{name}_1.2_all.deb",
+        ]
+        subprocess.run(packed, check=True, stdout=subprocess.DEVNULL)
+    ended = clone.bash(
+        "source ./install.sh; debs=$(mktemp -d); chmod a-w debs; open_debs $debs; apt_of_bundle $debs update;"
+        "apt_of_bundle $debs install --simulate twinhdr-probe; rm -rf $debs"
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Inst twinhdr-part (1:2" in ended.stdout
+    assert "Inst twinhdr-probe (1:2" in ended.stdout
+
+
 def test_a_damaged_bundle_is_named(clone: Clone, tmp_path: Path) -> None:
     """A stick that was pulled too early has half a file on it."""
     pack(clone, tmp_path / "b.tar")

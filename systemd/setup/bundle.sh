@@ -29,15 +29,22 @@ PY
   rm -rf "$pip"
 }
 
-# With all that they depend on: what the device has already is left alone when they are installed.
+# With all that they depend on, whatever this machine has installed or has in apt's cache: the device may lack it.
 fetch_debs() { # FOLDER
-  local row names=()
+  local row names=() cache
   for row in "${DEVICE_PACKAGES[@]}"; do names+=("${row%%|*}"); done
   say "fetching system packages"
-  apt-get install --print-uris --yes --quiet=2 --no-install-recommends -o Dir::State::status=/dev/null "${names[@]}" 2>/dev/null |
-    sed -nE "s|^'[^']*/([^/_]+)_[^']*'.*|\1|p" | sed 's/%2b/+/g' | sort -u |
-    (cd "$1" && xargs -r apt-get download -qq >/dev/null 2>&1) ||
+  cache=$(dirname "$1")/apt
+  mkdir -p "$cache/partial"
+  apt-get install --download-only --yes --quiet=2 --no-install-recommends -o Dir::State::status=/dev/null \
+    -o Dir::Cache::archives="$cache" -o Debug::NoLocking=true -o APT::Sandbox::User=root "${names[@]}" >/dev/null 2>&1 ||
     warn "not all system packages could be fetched; the device must have what is missing"
+  local deb name
+  for deb in "$cache"/*.deb; do
+    name=${deb##*/}
+    [[ ! -e $deb ]] || mv "$deb" "$1/${name//%3a/.}" # apt would read the sign in an address
+  done
+  rm -rf "$cache"
 }
 
 make_bundle() { # FILE [--arch ARCH] [--python VERSION]
@@ -72,24 +79,56 @@ make_bundle() { # FILE [--arch ARCH] [--python VERSION]
   note "on the device: sudo ./install.sh --offline ${file##*/}, or unpack it and run its install.sh"
 }
 
-check_bundle() { # of this folder, before anything is done
-  local arch version
+# Before anything is done. The Python that is there may lack venv yet, or be missing: the bundle brings both.
+check_bundle() {
+  local arch version here
   arch=$(sed -n 's/^arch=//p' "$HERE/bundle")
   version=$(sed -n 's/^python=//p' "$HERE/bundle")
   [[ $arch == "$(uname -m)" ]] || die "this bundle is for $arch, and this machine is $(uname -m)"
-  [[ $version == "$(version_of "$PYTHON")" ]] ||
-    die "this bundle is for Python $version, and $PYTHON is $(version_of "$PYTHON"); make one with --python $(version_of "$PYTHON")"
+  here=$(version_of "${TWINHDR_PYTHON:-$DISTRIBUTION_PYTHON}")
+  if [[ -z $here ]] && has_debs; then return; fi
+  [[ $version == "$here" ]] ||
+    die "this bundle is for Python $version, and this machine's is ${here:-missing}; make one with --python ${here:-3.11}"
 }
 
-install_debs() {
-  local deb missing=()
-  for deb in "$HERE"/debs/*.deb; do
-    [[ -e $deb ]] || continue
-    has_package "$(dpkg-deb --field "$deb" Package)" || missing+=("$deb")
-  done
-  [[ ${#missing[@]} -gt 0 ]] || return 0
-  say "installing ${#missing[@]} system packages from the bundle"
-  dpkg --install "${missing[@]}" >/dev/null 2>&1 || warn "some system packages of the bundle do not fit this system"
+has_debs() { compgen -G "$HERE/debs/*.deb" >/dev/null; }
+
+index_debs() { # FOLDER WITH debs: makes it a source of apt
+  local deb
+  for deb in "$1"/debs/*.deb; do
+    dpkg-deb --field "$deb"
+    printf 'Filename: ./debs/%s\nSize: %s\nSHA256: %s\n\n' "${deb##*/}" "$(stat -c %s "$deb")" "$(sha256sum <"$deb" | cut -d' ' -f1)"
+  done >"$1/Packages"
+}
+
+# A bundle may lie on a read-only stick, in a folder with spaces, so apt gets a folder of its own.
+open_debs() { # FOLDER
+  mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+  ln -s "$HERE/debs" "$1/debs"
+  index_debs "$1"
+  echo "deb [trusted=yes] file:$1 ./" >"$1/sources"
+}
+
+apt_of_bundle() { # FOLDER ARGUMENTS...: apt-get, with the bundle as its only source
+  local folder=$1
+  shift
+  env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 -o Dpkg::Use-Pty=0 -o "Dir::Etc::SourceList=$folder/sources" \
+    -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder/cache" \
+    -o APT::Sandbox::User=root --no-install-recommends "$@"
+}
+
+# By apt, which takes what the missing packages need and leaves the rest alone; dpkg would stop at the first
+# that needs another build of something that the device has.
+install_debs() { # PACKAGE...
+  local apt
+  apt=$(mktemp -d)
+  open_debs "$apt"
+  say "installing from the bundle: $*"
+  if ! { apt_of_bundle "$apt" update && apt_of_bundle "$apt" install --yes "$@"; } >"$apt/log" 2>&1; then
+    sed 's/^/    /' "$apt/log" >&2
+    warn "the system packages of the bundle do not fit this system"
+  fi
+  rm -rf "$apt"
 }
 
 install_offline() { # FILE

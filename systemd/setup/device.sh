@@ -28,14 +28,15 @@ has_package() { [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) ==
 install_packages() {
   [[ -z $ROOT ]] || return 0
   command -v dpkg-query >/dev/null || { warn "no dpkg here: make sure that python3 has venv, gi and Aravis 0.8"; return 0; }
-  ! is_bundle || install_debs
   local row package loss missing=()
   for row in "${DEVICE_PACKAGES[@]}"; do
     IFS='|' read -r package loss <<<"$row"
-    has_package "$package" || missing+=("$row")
+    has_package "$package" || missing+=("$package")
   done
-  for row in "${missing[@]}"; do
+  if [[ ${#missing[@]} -gt 0 ]] && is_bundle && has_debs; then install_debs "${missing[@]}"; fi
+  for row in "${DEVICE_PACKAGES[@]}"; do
     IFS='|' read -r package loss <<<"$row"
+    ! has_package "$package" || continue
     say "installing the system package $package: $loss"
     apt_install "$package" || warn "apt-get could not install $package, so this device is without $loss"
   done

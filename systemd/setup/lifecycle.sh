@@ -40,10 +40,7 @@ install_device() {
   check_machine "$base" 2000
   release=$(release_name)
   say "installing twinhdr $release as a device into ${ROOT:-/}"
-  if is_bundle; then
-    choose_python
-    check_bundle
-  fi
+  ! is_bundle || check_bundle
   install_packages
   build_release "$base/releases/$release"
   make_user
