@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from edge.ticks import TickFinder, TickRatio
 
 BUCKET_NS = 250_000_000
-MAX_BUCKETS = 240
+OLD_BUCKET_S = 2.0
+MAX_BUCKETS = 120
+"""Of either size: half a minute in detail, and four minutes before it."""
 ENVELOPE_NOISE_NS = 100_000.0
 """Spread of the earliest arrival of a bucket; weighs the data against the drift prior."""
 LATE_NS = 300_000.0
@@ -26,6 +28,12 @@ LATE_NS = 300_000.0
 STEEPEST = 4.0
 """Times the drift that the tick ratio leaves open: a first line may not be steeper, or two late arrivals that
 happen to rise would pass for a fast clock."""
+WARMING = 50.0
+"""A crystal that warms up changes its rate by less than this, in ns per s (0.05 ppm) every second."""
+SURE = 4.0
+"""Standard errors of a rate that was once known."""
+FIRM = 20e3
+"""A rate known better than this (ns per s) begins the next line: it decides which arrivals are late."""
 ROUNDS = 3
 JUMP_NS = 1_000_000_000
 """No frame arrives this long before it was taken: the device clock was set forward."""
@@ -64,7 +72,7 @@ class ClockLine:
 class ClockFit:
     """Collects stamps of one camera, from its start to its next, and answers with the best line so far.
 
-    A minute of evidence is kept: enough to average, short enough to follow a crystal that warms up.
+    Minutes of evidence are kept: a host may be busy for so long, and a crystal that warms up bends so slowly.
     """
 
     def __init__(self) -> None:
@@ -74,8 +82,9 @@ class ClockFit:
         self._last: tuple[int, int] | None = None
         self._zero = (0, 0.0)
         self._bucket = 0
-        self._t_s: list[float] = []
-        self._delay_ns: list[float] = []
+        self._recent: list[tuple[float, float]] = []
+        self._old: list[tuple[float, float]] = []
+        self._known: _Rate | None = None
         self._line: ClockLine | None = None
 
     @property
@@ -106,7 +115,7 @@ class ClockFit:
         better = ratio != self._ratio
         if better:
             self._ratio, self._zero = ratio, (t_device_ns, at_host_ns)
-            self._t_s, self._delay_ns = [], []
+            self._recent, self._old, self._known = [], [], None
             for early in self._early:
                 self._add(ratio, *early)
             self._early = []
@@ -117,37 +126,73 @@ class ClockFit:
         """Keep the earliest arrival of each bucket of time. Whether this one is evidence."""
         since_ns = (t_device_ns - self._zero[0]) / ratio.value
         delay_ns = at_host_ns - self._zero[1] - since_ns
-        bucket = int(since_ns // BUCKET_NS)
-        if not self._t_s or bucket != self._bucket:
+        point, bucket = (since_ns * 1e-9, delay_ns), int(since_ns // BUCKET_NS)
+        if not self._recent or bucket != self._bucket:
             self._bucket = bucket
-            self._t_s.append(since_ns * 1e-9)
-            self._delay_ns.append(delay_ns)
-            del self._t_s[:-MAX_BUCKETS], self._delay_ns[:-MAX_BUCKETS]
-        elif delay_ns < self._delay_ns[-1]:
-            self._t_s[-1], self._delay_ns[-1] = since_ns * 1e-9, delay_ns
+            self._recent.append(point)
+            if len(self._recent) > MAX_BUCKETS:
+                self._keep_old(self._recent.pop(0))
+        elif delay_ns < self._recent[-1][1]:
+            self._recent[-1] = point
         else:
             return False
         return True
+
+    def _keep_old(self, point: tuple[float, float]) -> None:
+        if not self._old or point[0] // OLD_BUCKET_S != self._old[-1][0] // OLD_BUCKET_S:
+            self._old.append(point)
+            del self._old[:-MAX_BUCKETS]
+        elif point[1] < self._old[-1][1]:
+            self._old[-1] = point
 
     def _solve(self, ratio: TickRatio) -> ClockLine:
         """Ridge regression of the earliest delays on time: the drift prior rules until the data outweighs it.
 
         On a busy host most buckets are late, by milliseconds and by chance, and a mean over them would move
-        with the load; so only what lies on the lower edge counts.
+        with the load; so only what lies on the lower edge counts. The edge may not turn faster than a crystal
+        can: a host that becomes busy for good is no slow clock.
         """
-        t_s, delay_ns = np.array(self._t_s), np.array(self._delay_ns)
-        steepest = STEEPEST * 1e3 * ratio.error_ppm
-        slope = min(max(_edge_slope(t_s, delay_ns), -steepest), steepest)
+        t_s, delay_ns = np.array(self._old + self._recent).T
+        known = self._known or _Rate(0.0, STEEPEST * 1e3 * ratio.error_ppm, 0.0)
+        now_s = float(t_s[-1])
+        slope = (
+            known.slope if known.error_at(now_s) < FIRM else known.nearest(_edge_slope(t_s, delay_ns), now_s)
+        )
         above_ns = delay_ns - slope * t_s
         for _ in range(ROUNDS):
             used = above_ns <= above_ns.min() + LATE_NS
             t_mid, d_mid, slope = _ridge(t_s[used], delay_ns[used], ratio.error_ppm)
             above_ns = delay_ns - (d_mid + slope * (t_s - t_mid))
+        rate = _Rate(slope, SURE * _slope_error(t_s[used]), float(t_s[used][-1]))
+        if rate.error_at(now_s) < known.error_at(now_s):
+            self._known = rate
         spread_ns = math.sqrt(float(above_ns[used] @ above_ns[used]) / int(used.sum()))
         # Anchored at the middle of the data, where a wrong slope costs nothing.
         device0 = self._zero[0] + round(t_mid * 1e9 * ratio.value)
         host0 = self._zero[1] + t_mid * 1e9 + d_mid
         return ClockLine(device0, host0, ratio.value, -slope * 1e-3, spread_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """A slope in ns per s, known to ``error`` at ``t_s``."""
+
+    slope: float
+    error: float
+    t_s: float
+
+    def error_at(self, t_s: float) -> float:
+        return self.error + WARMING * (t_s - self.t_s)
+
+    def nearest(self, slope: float, t_s: float) -> float:
+        """What the rate can be at ``t_s`` that is nearest to ``slope``."""
+        error = self.error_at(t_s)
+        return min(max(slope, self.slope - error), self.slope + error)
+
+
+def _slope_error(t_s: NDArray[np.float64]) -> float:
+    spread = t_s - t_s.mean()
+    return ENVELOPE_NOISE_NS / math.sqrt(max(float(spread @ spread), 1e-9))
 
 
 def _edge_slope(t_s: NDArray[np.float64], delay_ns: NDArray[np.float64]) -> float:

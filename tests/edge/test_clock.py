@@ -148,6 +148,32 @@ def test_a_busy_host_does_not_move_one_camera_against_the_other(seed: int) -> No
     assert np.percentile(np.abs(error_ms[len(error_ms) // 4 :]), 99) < 0.5
 
 
+@pytest.mark.parametrize("busy", ["reference", "secondary"])
+def test_a_host_that_becomes_busy_for_good_is_no_slow_clock(busy: CameraName) -> None:
+    """A second program is started beside the recorder, and from then on no packet of one camera is in time:
+    a line that follows the arrivals would part the cameras by as much."""
+    rng = random.Random(3)
+
+    def late_ns(f: Frame) -> float:
+        return rng.uniform(4e6, 7e6) if f.camera == busy and f.t_host_ns > EPOCH_NS + 20e9 else 0.0
+
+    placed = place(delayed(arrivals(rig_spec(drift_ppm=(12.0, -21.0), fps=(10.0, 5.0)), 200.0), late_ns))
+    assert_good(placed)
+
+
+def test_a_camera_that_warms_up_is_followed() -> None:
+    """A rate that is held on to too firmly would part the cameras in the first ten minutes on a cold roof."""
+    ppm_per_s = 0.02
+
+    def warmed(f: Frame) -> Frame:
+        t_s = (f.t_host_ns - EPOCH_NS) / 1e9
+        slow_ns = round(0.5 * ppm_per_s * 1e3 * t_s**2) if f.camera == "secondary" else 0
+        return replace(f, t_device_ns=f.t_device_ns + slow_ns)
+
+    stream = arrivals(rig_spec(drift_ppm=(12.0, -21.0), fps=(4.0, 2.0)), 600.0)
+    assert_good(place([Arrival(warmed(f), true_ns) for f, true_ns in stream]))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_start_on_a_busy_machine_is_no_wrong_clock(seed: int) -> None:
     """Arrivals that fit no rate are no evidence of a rate: or pairs are torn apart, and the page blames the
