@@ -147,7 +147,8 @@ def fuse(
         typer.Option("--ev", metavar="LOW REF HIGH", help="Their exposures in EV (stops), rising: -2 0 2."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.exr", help="Scene-linear 32-bit float EXR to write.")
+        Path,
+        typer.Option("--out", metavar="FILE", help="What to write, by its ending: exr, hdr, avif, jpg, png."),
     ],
     low: Annotated[
         Path | None, typer.Option("--low", metavar="FILE", help="The darkest exposure, if there is one.")
@@ -178,6 +179,9 @@ def fuse(
     missing. PNG, TIFF (8 or 16 bits) and JPEG are taken as coded with gamma 2.2. An EXR is taken as that
     exposure's own linear sensor values, where 1.0 is saturation; more is clipped. In the result 1.0 is what
     saturates the reference exposure.
+
+    The ending of --out chooses the kind: exr (linear 32-bit float) and hdr (Radiance) for further work, avif
+    (10-bit PQ) and jpg (Ultra HDR: SDR with a gain map) for screens, png (tone-mapped) for anything.
 
     \b
     Example:

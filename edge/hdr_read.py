@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
 import av
 import av.error
 import cv2
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import colour
+from edge.config_schema import HdrConfig
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
 from edge.session import HdrRecord, Session
@@ -21,21 +26,35 @@ class VideoReadError(TwinhdrError):
 
 def read_radiance(session: Session, record: HdrRecord) -> FloatImage:
     """(H, W, 3) float32 radiance in reference units of one recorded frame. Raises VideoReadError."""
-    if record.file is None:
-        raise VideoReadError(f"{session.path}: frame {record.seq} was fused but not stored")
-    path = session.path / record.file
-    try:
-        with av.open(str(path)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index == record.index:
-                    planes = _planes(frame.reformat(format="yuv444p10le"))
-                    hdr = session_config(session.header.config, session.path).hdr
-                    if hdr.transfer == "pq":
-                        return _from_pq(planes, hdr.reference_white_nits)
-                    return _from_hlg(planes, hdr.reference_white_nits, hdr.peak_nits)
-    except (av.error.FFmpegError, OSError) as error:
-        raise VideoReadError(f"{path}: cannot be decoded ({error})") from error
-    raise VideoReadError(f"{path}: has no frame {record.index}; the file was cut off")
+    return next(read_radiances(session, [record]))[1]
+
+
+def read_radiances(session: Session, records: Iterable[HdrRecord]) -> Iterator[tuple[HdrRecord, FloatImage]]:
+    """The same for records in order; every file is decoded once. Raises VideoReadError."""
+    hdr = session_config(session.header.config, session.path).hdr
+    for file, group in groupby(records, key=lambda record: record.file):
+        wanted = deque(group)
+        if file is None:
+            raise VideoReadError(f"{session.path}: frame {wanted[0].seq} was fused but not stored")
+        path = session.path / file
+        try:
+            with av.open(str(path)) as container:
+                for index, frame in enumerate(container.decode(video=0)):
+                    if wanted and index == wanted[0].index:
+                        planes = _planes(frame.reformat(format="yuv444p10le"))
+                        yield wanted.popleft(), _radiance(planes, hdr)
+                    if not wanted:
+                        break
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoReadError(f"{path}: cannot be decoded ({error})") from error
+        if wanted:
+            raise VideoReadError(f"{path}: has no frame {wanted[0].index}; the file was cut off")
+
+
+def _radiance(planes: NDArray[np.uint16], hdr: HdrConfig) -> FloatImage:
+    if hdr.transfer == "pq":
+        return _from_pq(planes, hdr.reference_white_nits)
+    return _from_hlg(planes, hdr.reference_white_nits, hdr.peak_nits)
 
 
 def _planes(frame: av.VideoFrame) -> NDArray[np.uint16]:

@@ -25,6 +25,7 @@ _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1", b"av0
 _HEADER = {b"stsd": 16, b"hvc1": 86, b"av01": 86}
 """Bytes before the first child; 8 for every other box."""
 _SEI_NAL, _SEI_CONTENT_LIGHT = 39, bytes((144, 4))
+_PARAMETER_SETS = (32, 33, 34)
 _OBU_METADATA, _METADATA_CONTENT_LIGHT = 5, 1
 
 Buffer: TypeAlias = bytes | bytearray | mmap.mmap
@@ -135,10 +136,34 @@ def _content_light_places(data: Buffer) -> Iterator[int]:
             yield from _in_hvcc(data, at + 8, stop)
     for kind, at, stop in boxes(data, 0, len(data)):
         if kind == b"mdat":
-            yield from _in_nals(data, at + 8, stop) if is_hevc else _in_obus(data, at + 8, stop)
+            at += 16 if stop - at > 0xFFFFFFFF else 8
+            yield from _in_nals(data, at, stop) if is_hevc else _in_obus(data, at, stop)
+
+
+def parameter_sets(hvcc: bytes) -> tuple[bytes, ...]:
+    """The VPS, SPS and PPS of an HEVC decoder configuration record, in order."""
+    found = (hvcc[start:end] for start, end in _hvcc_units(hvcc, 0, len(hvcc)))
+    return tuple(unit for unit in found if unit and (unit[0] >> 1) & 0x3F in _PARAMETER_SETS)
+
+
+def without_parameter_sets(sample: bytes) -> bytes:
+    """An HEVC sample, NAL units behind lengths of four bytes, without VPS, SPS and PPS."""
+    kept, at = [], 0
+    while at + 5 <= len(sample):
+        (size,) = struct.unpack_from(">I", sample, at)
+        if (sample[at + 4] >> 1) & 0x3F not in _PARAMETER_SETS:
+            kept.append(sample[at : at + 4 + size])
+        at += 4 + size
+    return b"".join(kept)
 
 
 def _in_hvcc(data: Buffer, at: int, end: int) -> Iterator[int]:
+    for start, stop in _hvcc_units(data, at, end):
+        yield from _in_sei(data, start, stop)
+
+
+def _hvcc_units(data: Buffer, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of the NAL units in a decoder configuration record."""
     arrays = data[at + 22]
     at += 23
     for _ in range(arrays):
@@ -146,7 +171,7 @@ def _in_hvcc(data: Buffer, at: int, end: int) -> Iterator[int]:
         at += 3
         for _ in range(count):
             (size,) = struct.unpack_from(">H", data, at)
-            yield from _in_sei(data, at + 2, min(at + 2 + size, end))
+            yield at + 2, min(at + 2 + size, end)
             at += 2 + size
 
 

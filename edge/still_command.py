@@ -11,7 +11,8 @@ from rich.progress import Progress
 
 from edge.align import Aligner
 from edge.engines import model_path, open_engine
-from edge.imageio import check_output, write_exr, write_png
+from edge.exports.pictures import check_picture, write_picture
+from edge.imageio import check_output, write_png
 from edge.sdr import apply_curve, meter
 from edge.still import Evs, StillError, doubts, fuse_still, read_bracket, relative_light
 
@@ -34,7 +35,7 @@ class StillJob:
 def run_still(job: StillJob, console: Console) -> None:
     """Do ``job``; doubts and progress go to ``console``. Raises TwinhdrError, if possible before the work."""
     relative_light(job.ev)
-    check_output(job.out, ".exr")
+    check_picture(job.out)
     if job.preview is not None:
         check_output(job.preview, ".png")
     try:
@@ -65,7 +66,7 @@ def _fuse(job: StillJob, console: Console) -> None:
         aligner = None if job.align == "off" else Aligner(job.align)
         radiance = fuse_still(bracket, job.ev, engine, aligner=aligner, progress=progress)
     ev = " ".join(f"{value:g}" for value in job.ev)
-    write_exr(job.out, radiance, f"fused by {engine.name} from exposures at EV {ev}")
+    write_picture(job.out, radiance, f"fused by {engine.name} from exposures at EV {ev}")
     if job.preview is not None:
         write_png(job.preview, apply_curve(radiance, meter(radiance)))
     console.print(f"wrote {job.out}", markup=False, highlight=False, soft_wrap=True)
