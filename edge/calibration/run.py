@@ -123,8 +123,7 @@ def check(path: Path, file: Path | None, limit_px: float, count: int, as_json: b
         soft_wrap=True,
     )
     if drift.parallax_px is None:
-        "the calibration does not say how the cameras are mounted, so a change of distance "
-        "counts as drift"
+        told = "the calibration does not tell how the cameras are mounted: a change of distance is drift, too"
     else:
         told = f"along the baseline {drift.parallax_px:+.1f} px, which is the scene's distance and no drift"
     console.print(f"{drift.agreeing} of {drift.matches} details agree; {told}", markup=False, soft_wrap=True)

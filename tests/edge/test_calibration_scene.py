@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,19 +15,24 @@ from typer.testing import CliRunner
 
 from edge.calibration.drift import measure_drift
 from edge.calibration.features import Instant
-from edge.calibration.gather import Darkroom, instant_of, moments
+from edge.calibration.file import write_calibration
+from edge.calibration.gather import Darkroom, instant_of, instants, moments
 from edge.calibration.live import Gathering
 from edge.calibration.measure import BoardSession, measure_scene
 from edge.calibration.model import Calibration, as_rows
 from edge.calibration.selfcal import SelfCalibrationError, displacement
 from edge.capture import Intake, read_in_order_until
 from edge.cli import app
+from edge.config import load_config
 from edge.config_schema import Config
 from edge.develop import DevelopSettings
 from edge.frames import Exposure, Frame
 from edge.health import Health
+from edge.imageio import write_exr
 from edge.register import identity, read_calibration
 from edge.rig import OpenRig
+from edge.run import run_daemon
+from edge.session import Session
 from edge.web.calibrate import PAGE, CalibrationRoutes
 from edge.web.server import WebServer
 from hw.simulator.board_rig import BoardRig
@@ -36,6 +42,16 @@ from tests.edge.calibration_scene import CHARUCO, record, small_scene
 
 LONG = os.environ.get("TWINHDR_LONG") == "1"
 SIZE = (960, 540) if LONG else (480, 270)
+RECORDED = """\
+version: 1
+rig: {{width: 480, height: 270}}
+simulator: {{scene: garden, pace: max}}
+fuse: {{ladder: [reference]}}
+hdr: {{enabled: false}}
+web: {{enabled: false}}
+masters: {{enabled: true}}
+store: {{root: {root}, min_free_gb: 0, min_free_share: 0}}
+"""
 
 
 def filmed(scene: str, seconds: float = 0.5) -> tuple[SimulatorSpec, list[Instant]]:
@@ -123,6 +139,46 @@ def test_from_a_recording_of_a_board_to_a_file(board_session: Path, tmp_path: Pa
     }
     assert json.loads((tmp_path / "rig.report.json").read_text())["verdict"].startswith("good")
     assert CliRunner().invoke(app, ["calibrate", "--restore", "--out", str(out)]).exit_code == 0
+
+
+def test_from_two_folders_of_pictures_to_a_file(board_session: Path, tmp_path: Path) -> None:
+    """Whoever took single pictures with the cameras' own viewer has nothing else."""
+    folders = {name: tmp_path / name for name in ("reference", "secondary")}
+    for folder in folders.values():
+        folder.mkdir()
+    for number, instant in enumerate(instants(Session.open(board_session), 14)):
+        for name, image in (("reference", instant.before), ("secondary", instant.secondary)):
+            write_exr(folders[name] / f"{number:02d}.exr", image)
+    out = tmp_path / "rig.yaml"
+    sources = [f"--{name}={folder}" for name, folder in folders.items()]
+    run = CliRunner().invoke(app, ["calibrate", *sources, "--square-mm", "23", "--out", str(out), "--json"])
+    assert run.exit_code == 0, run.output
+    made = read_calibration(out)
+    assert made.quality["reprojection_rms_px"] < 0.2
+    assert made.mounting is not None
+    assert made.mounting.baseline_m == pytest.approx(0.0505, rel=0.02)
+
+
+def test_a_scene_calibrates_and_checks_what_was_recorded(tmp_path: Path) -> None:
+    """What is typed on the roof, where nobody has a board: calibrate, and a year later look if it holds."""
+    config = tmp_path / "garden.yaml"
+    config.write_text(RECORDED.format(root=tmp_path / "sessions"))
+    session, out = tmp_path / "session", tmp_path / "rig.yaml"
+    assert run_daemon(load_config(config), 1.2, session) == 0
+    scene = ["calibrate", "--scene", "--session", str(session), "--views", "4", "--out", str(out)]
+    made = CliRunner().invoke(app, scene)
+    assert made.exit_code == 0, made.output
+    check = ["calibrate", "--check", str(session), "--views", "4", "--calibration"]
+    held = CliRunner().invoke(app, [*check, str(out)], env={"COLUMNS": "200"})
+    assert held.exit_code == 0, held.output
+    assert held.output.startswith("good: the views are 0.")
+
+    knocked = read_calibration(out)
+    matrix = np.array(((1.0, 0.0, 4.0), (0.0, 1.0, -3.0), (0.0, 0.0, 1.0))) @ np.asarray(knocked.homography)
+    write_calibration(tmp_path / "knocked.yaml", replace(knocked, homography=as_rows(matrix)))
+    lost = CliRunner().invoke(app, [*check, str(tmp_path / "knocked.yaml"), "--json"])
+    assert lost.exit_code == 1, lost.output
+    assert json.loads(lost.output)["drift_px"] == pytest.approx(5.0, abs=0.3)
 
 
 def test_the_guide_leads_through_a_live_calibration(config_of: Callable[[str], Config]) -> None:
