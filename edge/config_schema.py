@@ -29,6 +29,7 @@ Threads: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 SegmentS: TypeAlias = Annotated[float, Field(ge=2, le=3600)]
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
 # Strict mode takes only Path objects; the loader has already made the string absolute.
+SegmentMb: TypeAlias = Annotated[int, Field(ge=1, le=4000)]  # FAT32 ends at 4.29e9 bytes
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 Gain: TypeAlias = Annotated[float, Field(gt=0, le=16)]
 Coefficient: TypeAlias = Annotated[float, Field(ge=-16, le=16)]
@@ -159,6 +160,7 @@ class HdrConfig(Section):
     segment_s: SegmentS
     sync_s: float = Field(ge=0.1, le=60)
 
+    segment_mb: SegmentMb
 
 class MastersConfig(Section):
     """Lossless masters of both raw streams."""
@@ -167,6 +169,7 @@ class MastersConfig(Section):
     segment_s: SegmentS
 
 
+    segment_mb: SegmentMb
 class PreviewConfig(Section):
     fps: float = Field(ge=0.1, le=60)
     width: Even
@@ -179,6 +182,7 @@ class WebConfig(Section):
     port: int = Field(ge=0, le=65535)
 
 
+    delete: Literal["sessions", "segments", "never"]
 class StoreConfig(Section):
     root: FilePath
     min_free_gb: float = Field(ge=0, le=1_000_000)

@@ -30,6 +30,7 @@ UNITS = {
     "nits": "cd/m2",
     "gb": "gigabytes",
     "mib": "mebibytes (2^20 bytes)",
+    "mb": "megabytes (10^6 bytes)",
     "ppm": "parts per million",
     "hz": "hertz",
     "width": "pixels",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from edge.hdr_metadata import ContentLight, LightMeter, MasteringDisplay
 from edge.mp4 import HeaderRewriter, patch_content_light
 from edge.segments import ClosedSegment, EncodeError, Location, OpenSegment, SegmentWriter
 from edge.sink import DiskSync, Sink
+from edge.store.gate import DiskGate
 from edge.tonemap import HdrFormat, YuvImage
 
 __all__ = ["ClosedSegment", "EncodeError", "HdrEncoder", "Location", "VideoSettings"]
@@ -49,6 +50,7 @@ class VideoSettings:
     crf: float | None = None
     threads: int = 0
     segment_s: float = 60.0
+    segment_bytes: int | None = None
     keyframe_s: float = 1.0
     fragment_s: float = 0.2
     sync_s: float | None = 1.0
@@ -76,6 +78,7 @@ class HdrEncoder(SegmentWriter[YuvImage]):
         estimate: ContentLight | None = None,
         on_segment: Callable[[ClosedSegment], None] | None = None,
         subfolder: str = "hdr",
+        gate: DiskGate | None = None,
     ) -> None:
         self._settings = settings or VideoSettings()
         super().__init__(
@@ -86,7 +89,9 @@ class HdrEncoder(SegmentWriter[YuvImage]):
             ticks_per_s=TICKS_PER_S,
             fps=fps,
             segment_s=self._settings.segment_s,
+            segment_bytes=self._settings.segment_bytes,
             on_segment=on_segment,
+            gate=gate,
         )
         self._format = fmt or HdrFormat()
         self._size = (width, height)
@@ -94,17 +99,21 @@ class HdrEncoder(SegmentWriter[YuvImage]):
         peak = round(self._format.peak_nits)
         self._estimate = estimate or ContentLight(peak, min(_TYPICAL_FALL_NITS, peak))
         self._session_light = LightMeter()
-        self._sync = DiskSync(self._settings.sync_s)
+        self._sync = DiskSync(self._settings.sync_s, gate)
 
     @property
     def session_light(self) -> ContentLight | None:
         """MaxCLL and MaxFALL over all frames so far; None for HLG and before the first frame."""
         return self._session_light.content_light
 
-    def write(self, image: YuvImage, t_ns: int) -> Location:
-        """Encode one frame taken at ``t_ns``. Raises EncodeError."""
+    def configure(self, *, preset: str | int | None, crf: float | None) -> None:
+        """From the next file on. Any thread."""
+        self._settings = replace(self._settings, preset=preset, crf=crf)
+
+    def write(self, image: YuvImage, t_ns: int) -> Location | None:
+        """Encode one frame taken at ``t_ns``; None where the disk does not take it. Raises EncodeError."""
         location = self._write(image, t_ns)
-        if image.light is not None:
+        if image.light is not None and location is not None:
             self._session_light.add(image.light)
         return location
 
@@ -166,6 +175,10 @@ class _Mp4(OpenSegment[YuvImage]):
             context.codec_tag = "hvc1"
         with ordinary_priority():
             context.open()
+
+    @property
+    def size(self) -> int:
+        return self._sink.size
 
     def add(self, image: YuvImage, ticks: int) -> None:
         height, width = image.y.shape

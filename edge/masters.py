@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edge.frames import CameraName, Frame, Image, PixelFormat
 from edge.segments import ClosedSegment, Location, OpenSegment, SegmentWriter
 from edge.sink import DiskSync, Sink
+from edge.store.gate import DiskGate
 from hw.camera import CameraInfo
 
 TICKS_PER_S = 1000
@@ -38,6 +39,7 @@ class MasterSettings:
     """``threads`` share the ``slices`` (4, 6, 9, 12, 16, 24 or 30) of each frame; ``sync_s`` as for video."""
 
     segment_s: float = 60.0
+    segment_bytes: int | None = None
     cluster_s: float = 0.5
     slices: int = 4
     threads: int = 2
@@ -60,6 +62,7 @@ class MasterWriter(SegmentWriter[Image]):
         origin_ns: int,
         settings: MasterSettings | None = None,
         on_segment: Callable[[ClosedSegment], None] | None = None,
+        gate: DiskGate | None = None,
     ) -> None:
         self._settings = settings or MasterSettings()
         super().__init__(
@@ -70,13 +73,15 @@ class MasterWriter(SegmentWriter[Image]):
             ticks_per_s=TICKS_PER_S,
             fps=fps,
             segment_s=self._settings.segment_s,
+            segment_bytes=self._settings.segment_bytes,
             on_segment=on_segment,
+            gate=gate,
         )
         self._shape = (height, width, 3) if pixel_format == "rgb" else (height, width)
         self._quadrants = pixel_format.startswith("bayer") and not (height % 2 or width % 2)
         self._bit_depth = bit_depth
         self._fps = fps
-        self._sync = DiskSync(self._settings.sync_s)
+        self._sync = DiskSync(self._settings.sync_s, gate)
 
     @classmethod
     def of(
@@ -85,6 +90,7 @@ class MasterWriter(SegmentWriter[Image]):
         info: CameraInfo,
         settings: MasterSettings,
         on_segment: Callable[[ClosedSegment], None],
+        gate: DiskGate | None = None,
     ) -> MasterWriter:
         """The masters of the camera ``info`` in session time."""
         return cls(
@@ -98,11 +104,18 @@ class MasterWriter(SegmentWriter[Image]):
             origin_ns=0,
             settings=settings,
             on_segment=on_segment,
+            gate=gate,
         )
 
-    def write(self, frame: Frame, t_ns: int) -> Location:
-        """Store one frame taken at ``t_ns`` on the reference clock. Raises EncodeError."""
-        return self._write(frame.image, t_ns)
+    def write(self, frame: Frame, t_ns: int) -> Location | None:
+        """Store one frame taken at ``t_ns`` on the reference clock. Raises EncodeError.
+
+        None where the disk does not take it; the gate then counts it.
+        """
+        location = self._write(frame.image, t_ns)
+        if location is None and self._gate is not None:
+            self._gate.lost("masters", frame.camera, frame.seq)
+        return location
 
     def close(self) -> None:
         """Finish the open file and end the sync thread. May be called twice. Raises EncodeError."""
@@ -157,6 +170,10 @@ class _Mkv(OpenSegment[Image]):
         self._stream.codec_context.thread_count = settings.threads
         self._stream.options = {"level": "3", "g": "1", "slices": str(settings.slices), "slicecrc": "1"}
         self._stream.codec_context.open()
+
+    @property
+    def size(self) -> int:
+        return self._sink.size
 
     def add(self, image: Image, ticks: int) -> None:
         if image.shape != self._shape:

@@ -51,6 +51,7 @@ class HdrRecorder:
     ) -> None:
         self._sidecar = session.sidecar
         self._folder: Path = session.path
+        self._gate = session.gate
         self._watch = watch
         self._full_scale = full_scale
         self._mapper = HdrToneMapper(video_format(hdr))
@@ -68,12 +69,17 @@ class HdrRecorder:
                 segment_s=hdr.segment_s,
                 sync_s=hdr.sync_s,
             ),
+                segment_bytes=hdr.segment_mb * 1_000_000,
             estimate=expected_light(hdr, full_scale),
             on_segment=on_segment,
         )
 
+            gate=session.gate,
     def write(self, frame: HdrFrame) -> float:
-        """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError."""
+        """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError.
+
+        A frame that the disk does not take is counted by the session's gate.
+        """
         with self._watch.stage("tonemap"):
             shown, image = shown_radiance(frame), frame.video
             if image is None or image.format != self._mapper.format or frame.scale != 1.0:
@@ -89,6 +95,8 @@ class HdrRecorder:
             )
         return mean_mu
 
+        if location is None and self._gate is not None:
+            self._gate.lost("encode", "reference", frame.seq)
     def retire(self) -> None:
         """Another recorder takes over while this one hangs; see ``SegmentWriter.retire``. Any thread."""
         self._encoder.retire()

@@ -1,4 +1,4 @@
-"""What every stream on disk has in common: numbered files, cut by time, and the one error of writing them."""
+"""What all streams on disk share: numbered files, cut by time and size, and what a broken disk costs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from edge.errors import EX_CANTCREAT, TwinhdrError
 from edge.hdr_metadata import ContentLight
+from edge.store.gate import DiskGate
 
 
 class EncodeError(TwinhdrError):
@@ -52,6 +53,11 @@ ImageT = TypeVar("ImageT")
 class OpenSegment(ABC, Generic[ImageT]):
     """One file being written. Raises FFmpegError, OSError, ValueError; ``SegmentWriter`` names them."""
 
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes in the file so far."""
+
     @abstractmethod
     def add(self, image: ImageT, ticks: int) -> None:
         """Encode one image at ``ticks`` of the stream's time base."""
@@ -70,11 +76,14 @@ class OpenSegment(ABC, Generic[ImageT]):
 
 
 class SegmentWriter(ABC, Generic[ImageT]):
-    """Cuts one stream into ``folder/stream/000000.ext``, ... of ``segment_s`` each.
+    """Cuts one stream into ``folder/stream/000000.ext``, ... of ``segment_s`` or ``segment_bytes`` at most.
 
     Presentation times are whole ticks of ``ticks_per_s`` since ``origin_ns``, strictly increasing: a frame
     that would land on the tick of the one before goes to the next (the sidecar keeps the exact time). After
     an EncodeError the next frame starts a new file. One thread writes; ``retire`` may come from any.
+
+    With a ``gate`` a broken disk raises nothing: the gate is told, frames are not written (``write`` returns
+    None) until it is open again, and then a new file begins.
     """
 
     def __init__(
@@ -88,6 +97,8 @@ class SegmentWriter(ABC, Generic[ImageT]):
         fps: float,
         segment_s: float,
         on_segment: Callable[[ClosedSegment], None] | None,
+        segment_bytes: int | None = None,
+        gate: DiskGate | None = None,
     ) -> None:
         self._folder = folder
         self._stream = stream
@@ -95,6 +106,9 @@ class SegmentWriter(ABC, Generic[ImageT]):
         self._origin_ns = origin_ns
         self._ticks_per_s = ticks_per_s
         self._segment_ns = round((segment_s - 0.5 / fps) * 1e9)
+        self._segment_bytes = segment_bytes
+        self._gate = gate
+        self._epoch = 0 if gate is None else gate.epoch
         self._on_segment = on_segment
         self._open: OpenSegment[ImageT] | None = None
         self._number = first_free_number(folder / stream, extension)
@@ -115,9 +129,21 @@ class SegmentWriter(ABC, Generic[ImageT]):
         """
         self._retired = True
 
-    def _write(self, image: ImageT, t_ns: int) -> Location:
+    def _write(self, image: ImageT, t_ns: int) -> Location | None:
         self._check_retired()
-        if self._open is not None and t_ns - self._first_t_ns >= self._segment_ns:
+        if self._gate is None:
+            return self._add(image, t_ns)
+        if self._epoch != self._gate.epoch:
+            with self._told(self._gate):
+                self.close()
+            self._epoch = self._gate.epoch
+        if self._gate.blocked is None:
+            with self._told(self._gate):
+                return self._add(image, t_ns)
+        return None
+
+    def _add(self, image: ImageT, t_ns: int) -> Location:
+        if self._open is not None and self._is_full(self._open, t_ns):
             self._finish()
         with self._named("write"):
             if self._open is None:
@@ -133,12 +159,18 @@ class SegmentWriter(ABC, Generic[ImageT]):
         self._frames += 1
         return Location(self._file, self._frames - 1)
 
+    def _is_full(self, segment: OpenSegment[ImageT], t_ns: int) -> bool:
+        too_large = self._segment_bytes is not None and segment.size >= self._segment_bytes
+        return too_large or t_ns - self._first_t_ns >= self._segment_ns
+
     def close(self) -> None:
         """Finish the open file. May be called twice. Raises EncodeError."""
         if self._retired and self._open is not None:
             self._open.abandon()
             self._open = None
-        if self._open is not None:
+        if self._open is None:
+            return
+        with contextlib.nullcontext() if self._gate is None else self._told(self._gate):
             self._finish()
 
     def _check_retired(self) -> None:
@@ -178,8 +210,25 @@ class SegmentWriter(ABC, Generic[ImageT]):
             if self._open is not None:
                 self._open.abandon()
                 self._open = None
-                self._number += 1
+            with contextlib.suppress(OSError):
+                if path.stat().st_size == 0:
+                    path.unlink()
+            self._number += 1  # also where it could not be opened: some of it may be there
             raise EncodeError(f"{path}: cannot {doing} this video: {error}; {_remedy(error)}") from error
+
+    @contextlib.contextmanager
+    def _told(self, gate: DiskGate) -> Iterator[None]:
+        """Tell the gate of a broken disk; any other error goes on."""
+        path = self._path
+        try:
+            yield
+        except EncodeError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno in _NOT_THE_DISK:
+                raise
+            gate.failed(error.__cause__, path)
+
+
+_NOT_THE_DISK = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 
 
 def first_free_number(folder: Path, extension: str) -> int:

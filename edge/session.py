@@ -27,6 +27,8 @@ from edge.session_format import (
     validated,
 )
 from edge.sidecar import FILE_NAME, SessionError, SidecarWriter
+from edge.sink import sync_folder
+from edge.store.gate import DiskGate
 
 __all__ = ["FrameRecord", "HdrRecord", "Record", "Session", "SessionError", "SessionHeader", "SessionWriter"]
 
@@ -54,23 +56,37 @@ class Record:
 class SessionWriter:
     """Makes folder and header. Records go to ``sidecar``, video writers get ``path`` as their folder."""
 
-    def __init__(self, path: Path, sidecar: SidecarWriter) -> None:
+    def __init__(
+        self, path: Path, sidecar: SidecarWriter, header: str = "", gate: DiskGate | None = None
+    ) -> None:
         self.path = path
         self.sidecar = sidecar
+        self.header = header
+        """The text of ``session.json``, should the folder have to be made again."""
+        self.gate = gate
+        """What the writers of a live recording ask before they write; None: they raise."""
 
     @classmethod
-    def create(cls, path: Path, header: SessionHeader, *, sync_s: float | None = 1.0) -> SessionWriter:
+    def create(
+        cls,
+        path: Path,
+        header: SessionHeader,
+        *,
+        sync_s: float | None = 1.0,
+        gate: DiskGate | None = None,
+    ) -> SessionWriter:
         """A new session; ``path`` must not exist or be an empty folder. Raises SessionError."""
+        text = header_to_json(header)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
                 raise SessionWriteError(f"{path}: the folder is not empty; name a new one")
-            _write_whole(path / HEADER_NAME, header_to_json(header))
+            write_whole(path / HEADER_NAME, text)
         except OSError as error:
             raise SessionWriteError(
                 f"{path}: no session can be made here: {error.strerror}; choose another folder"
             ) from error
-        return cls(path, SidecarWriter(path / FILE_NAME, sync_s=sync_s))
+        return cls(path, SidecarWriter(path / FILE_NAME, sync_s=sync_s, gate=gate), text, gate)
 
     @classmethod
     def refused(cls, session: Path, model: str, *, sync_s: float | None = 1.0) -> SessionWriter:
@@ -155,6 +171,13 @@ class Session:
         reader = FrameReader(self._masters, self.header, camera, self.origin_ns, self._report)
         return reader.read(self.frame_records(camera))
 
+    def found(self, camera: CameraName) -> Iterator[FrameRecord]:
+        """The line of every frame that ``stamped`` would yield, without decoding it."""
+        from edge.session_frames import FrameReader
+
+        reader = FrameReader(self._masters, self.header, camera, self.origin_ns, self._report)
+        return reader.find(self.frame_records(camera))
+
     def frames(self, camera: CameraName) -> Iterator[Frame]:
         """Frames of one camera in order, one in memory at a time."""
         return (frame for frame, _ in self.stamped(camera))
@@ -178,6 +201,11 @@ class Session:
             if found < expected:
                 self._report(f"{file}: {expected - found} of {expected} frames were lost when it broke off")
         return total
+
+    @property
+    def masters(self) -> Path:
+        """The folder that the raw frames' file names are relative to."""
+        return self._masters
 
     def refused_models(self) -> list[str]:
         """Models this session was refused with."""
@@ -239,16 +267,12 @@ def _refused_folder(session: Path, model: str) -> Path:
     return session / REFUSED / model
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """The file appears complete or not at all, and stays after a power cut."""
+def write_whole(path: Path, text: str) -> None:
+    """The file appears complete or not at all, and stays after a power cut. Raises OSError."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -1,13 +1,13 @@
 """``frames.jsonl``: one JSON line per frame and event, appended whole, so that a crash costs the last line.
 
-Each line goes to the kernel in one write before the call returns. docs/session.md describes every kind.
+docs/session.md describes every kind.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from edge.errors import EX_DATAERR, TwinhdrError
 from edge.frames import CameraName, Frame, HdrFrame, Rung
 from edge.hdr_metadata import FrameLight
 from edge.segments import ClosedSegment, Location
-from edge.sink import DiskSync
-from edge.store.lock import hold
+from edge.store.gate import DiskGate
+from edge.store.lines import LineFeeder, LineFile
 
 FILE_NAME = "frames.jsonl"
+
+log = logging.getLogger(__name__)
 
 
 class SessionError(TwinhdrError):
@@ -29,28 +31,35 @@ class SessionError(TwinhdrError):
 
 
 class SidecarWriter:
-    """Appends records. Every method may be called from any thread; each raises SessionError on a full disk.
+    """Appends records. Every method may be called from any thread.
 
-    After ``end`` or ``close`` further records are ignored: a stage that ends late must not fail for it.
+    With a ``gate`` (a live recording) no method waits for the disk or raises, ``end`` apart: lines go to a
+    thread, and while the gate is closed the lines of frames are left out, for their pixels are not kept
+    either. Without one, each line has reached the kernel when the method returns, and each method raises
+    SessionError on a full disk. After ``end`` or ``close`` further records are ignored: a stage that ends
+    late must not fail for it.
     """
 
-    def __init__(self, path: Path, *, sync_s: float | None = 1.0) -> None:
+    def __init__(self, path: Path, *, sync_s: float | None = 1.0, gate: DiskGate | None = None) -> None:
         self._path = path
+        self._gate = gate
         self._lock = threading.Lock()
+        self._closed = False
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._out = LineFile(path, sync_s) if gate is None else LineFeeder(path, sync_s, gate)
         except OSError as error:
             raise _unwritable(path, error) from error
-        hold(self._fd)
-        self._sync = DiskSync(sync_s)
-        self._sync.watch(self._fd)
 
     def start(self, origin_ns: int) -> None:
         """The session's zero of time on the reference camera's clock: video times count from here."""
-        self.event("start", origin_ns=origin_ns)
+        line = self.event("start", origin_ns=origin_ns)
+        if isinstance(self._out, LineFeeder):
+            self._out.first = line
 
     def frame(self, frame: Frame, t_ns: int, at: Location | None) -> None:
         """A raw frame: ``t_ns`` on the reference clock, ``at`` None where no master is kept."""
+        if self._gate is not None and self._gate.blocked is not None:
+            return
         self.event(
             frame.camera,
             seq=frame.seq,
@@ -73,6 +82,8 @@ class SidecarWriter:
         light: FrameLight | None = None,
     ) -> None:
         """A fused frame, its mean luminance (radiance) and mean mu-law luminance (``edge.flicker``)."""
+        if self._gate is not None and self._gate.blocked is not None:
+            return
         shown = {} if light is None else {"peak_nits": light.peak_nits, "average_nits": light.average_nits}
         if hdr.scale != 1.0:
             shown["scale"] = hdr.scale
@@ -123,33 +134,37 @@ class SidecarWriter:
             **measured,
         )
 
-    def event(self, kind: str, **fields: Any) -> None:
-        """Any line. Values are JSON's, and numpy's scalars; a number that is not finite becomes null."""
+    def event(self, kind: str, **fields: Any) -> bytes:
+        """Any line, returned as written. Values are JSON's and numpy's scalars; NaN, infinity become null."""
         record = {"kind": kind} | {key: _plain(value) for key, value in fields.items()}
         line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         with self._lock:
-            if self._fd < 0:
-                return
-            try:
-                self._sync.check()
-                written = os.write(self._fd, line)
-                if written < len(line):  # a disk that is filling up: the rest would raise ENOSPC
-                    os.write(self._fd, line[written:])
-            except OSError as error:
-                raise _unwritable(self._path, error) from error
+            if not self._closed:
+                try:
+                    self._out.write(line)
+                except OSError as error:
+                    raise _unwritable(self._path, error) from error
+        return line
 
     def end(self) -> None:
-        """The recording ended as it should: say so, and close."""
+        """The recording ended as it should: say so, and close. Raises SessionError where that is lost."""
         self.event("end")
-        self.close()
+        try:
+            self._close()
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Close without ``end``. May be called twice."""
-        self._sync.close()
+        try:
+            self._close()
+        except OSError as error:
+            log.warning("%s: %s", self._path, error.strerror or error)
+
+    def _close(self) -> None:
         with self._lock:
-            fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+            self._closed = True
+        self._out.close()
 
 
 def _place(at: Location | None) -> dict[str, Any]:
@@ -166,5 +181,6 @@ def _plain(value: Any) -> Any:
 
 def _unwritable(path: Path, error: OSError) -> SessionError:
     return SessionError(
-        f"{path}: cannot be written: {error.strerror}; free space or choose another folder (store.root)"
+        f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder "
+        "(store.root)"
     )

@@ -6,30 +6,49 @@ runs beside the writer, because on a slow card it can take longer than a frame.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edge.store.gate import DiskGate
+
+CLOSE_S = 10.0
+"""How long the end of a recording waits for a disk."""
+
 
 class DiskSync:
-    """Calls fdatasync every ``interval_s`` on the file it is given. One per writer; None: never."""
+    """Calls fdatasync every ``interval_s`` on the file it is given. One per writer; None: never.
 
-    def __init__(self, interval_s: float | None) -> None:
+    It works on duplicates of the file's descriptor, so that the writer never waits for it: a file that was
+    closed meanwhile is synced a last time, so that a finished file is whole on the disk a second later.
+    """
+
+    def __init__(self, interval_s: float | None, gate: DiskGate | None = None) -> None:
+        self.gate = gate
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._fd: int | None = None
+        self._current: int | None = None
+        self._old: list[int] = []
+        self._new_in: Path | None = None
         self._error: OSError | None = None
         self._thread: threading.Thread | None = None
 
-    def watch(self, fd: int | None) -> None:
-        """Sync ``fd`` from now on and no other. When this returns, the file before may be closed."""
+    def watch(self, fd: int | None, folder: Path | None = None) -> None:
+        """Sync ``fd`` from now on, and once the ``folder`` it is new in. Never waits for a disk."""
+        if self._interval_s is None:
+            return
         with self._lock:
-            self._fd = fd
-        if fd is not None and self._thread is None and self._interval_s is not None:
+            if self._current is not None:
+                self._old.append(self._current)
+            self._current = None if fd is None else os.dup(fd)
+            self._new_in = folder if folder is not None else self._new_in
+        if fd is not None and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="disk-sync", daemon=True)
             self._thread.start()
 
@@ -40,21 +59,44 @@ class DiskSync:
             raise error
 
     def close(self) -> None:
-        """End the thread. May be called twice."""
+        """Sync what is left and end the thread; a disk that hangs is left alone. May be called twice."""
+        self.watch(None)
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_S)
             self._thread = None
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
-            with self._lock:
-                if self._fd is None:
-                    continue
-                try:
-                    os.fdatasync(self._fd)
-                except OSError as error:
-                    self._error = error
+            self._round()
+        self._round()
+
+    def _round(self) -> None:
+        with self._lock:
+            current, old, self._old = self._current, self._old, []
+            folder, self._new_in = self._new_in, None
+        for fd in old:  # no longer known to anybody else
+            self._try(os.fdatasync, fd)
+            os.close(fd)
+        if current is not None:  # closed by this thread only, when it is old
+            self._try(os.fdatasync, current)
+        if folder is not None:
+            self._try(sync_folder, folder)
+
+    def _try(self, sync: Callable[[Any], None], what: Any) -> None:
+        try:
+            sync(what)
+        except OSError as error:
+            self._error = error
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made, renamed or deleted in ``folder`` stays so after a power cut. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class Sink(io.RawIOBase):
@@ -73,7 +115,7 @@ class Sink(io.RawIOBase):
             os.close(self._fd)
             raise FileExistsError(errno.EEXIST, "there is a file of that name", str(path))
         self.size = 0
-        sync.watch(self._fd)
+        sync.watch(self._fd, path.parent)
 
     def writable(self) -> bool:
         return True
@@ -83,10 +125,15 @@ class Sink(io.RawIOBase):
         self._sync.check()
         rest = memoryview(data).cast("B")
         total = len(rest)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        with self._noticed():
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
         self.size += total
         return total
+
+    def _noticed(self) -> contextlib.AbstractContextManager[None]:
+        gate = self._sync.gate
+        return contextlib.nullcontext() if gate is None else gate.writing()
 
     def close(self) -> None:
         if not self.closed:

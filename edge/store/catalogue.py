@@ -19,6 +19,7 @@ from edge.errors import EX_CANTCREAT, EX_NOINPUT, TwinhdrError
 from edge.session import HEADER_NAME
 from edge.session_format import header_from_json
 from edge.sidecar import FILE_NAME
+from edge.sink import sync_folder
 from edge.store.lock import is_held, open_regular, removing
 from edge.store.names import DELETING, number_of
 
@@ -93,7 +94,7 @@ def keep_session(root: Path, name: str, kept: bool) -> None:
             os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
         else:
             mark.unlink(missing_ok=True)
-        _sync(mark.parent)
+        sync_folder(mark.parent)
     except OSError as error:
         raise StoreError(f"{mark}: cannot be changed: {error.strerror}; make the session writable") from error
 
@@ -228,16 +229,8 @@ def _hide(path: Path) -> Path:
         number += 1
         hidden = path.with_name(f"{DELETING}{path.name}~{number}")
     path.rename(hidden)
-    _sync(path.parent)
+    sync_folder(path.parent)
     return hidden
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _folders(root: Path) -> list[Path]:
