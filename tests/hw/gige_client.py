@@ -1,6 +1,6 @@
 """What the tests let the GigE client do inside of the cameras' network; prints one line of JSON at the end.
 
-usage: gige_client.py formats|edge|held|dead|cameras ARGUMENTS
+usage: gige_client.py formats|edge|held|dead|cameras|doctor ARGUMENTS
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from edge.cameras_command import print_cameras
+from edge.config import load_config
+from edge.doctor_cameras import check_gige
 from edge.errors import TwinhdrError
 from edge.frames import CameraName, Exposure, Frame
 from hw.gige import gvcp
@@ -157,6 +160,14 @@ def cameras() -> Any:
     return {"code": code, "told": told.getvalue()}
 
 
+def doctor(file: str) -> Any:
+    """What ``twinhdr doctor`` finds out about the cameras of a configuration."""
+    config = load_config(Path(file))
+    return {found.name: [found.state, found.found] for found in check_gige(config)}
+
+
 if __name__ == "__main__":
-    scenarios = {"formats": formats, "edge": edge, "held": held, "dead": dead, "cameras": cameras}
+    scenarios = {
+        "formats": formats, "edge": edge, "held": held, "dead": dead, "cameras": cameras, "doctor": doctor
+    }  # fmt: skip
     print(json.dumps(scenarios[sys.argv[1]](*sys.argv[2:])))

@@ -98,7 +98,7 @@ def test_a_wrong_clock_moves_the_middle_of_the_exposure_by_its_own_units(net: Gi
     assert min(abs(middle - seen["t_device_ns"]) for middle in middles) < 1e5 * ratio
 
 
-def test_what_is_there_is_listed_with_what_to_write(net: GigeNet, tmp_path: Path) -> None:
+def test_what_is_there_is_listed_with_what_to_write(net: GigeNet) -> None:
     """The first thing anybody does with two new cameras; its lines must be accepted as they stand."""
     alone = client(net, "cameras")
     assert alone["code"] == 1
@@ -109,10 +109,15 @@ def test_what_is_there_is_listed_with_what_to_write(net: GigeNet, tmp_path: Path
     assert both["code"] == 0
     assert "REF01" in both["told"]
     assert "127.0.0.3" in both["told"]
-    path = tmp_path / "told.yaml"
+    path = net.folder / "told.yaml"
     path.write_text("version: 1\n" + both["told"].split("For the configuration:\n")[1])
     config = load_config(path)
     assert (config.gige.reference.serial, config.gige.secondary.serial) == ("REF01", "SEC01")
+    net.cameras[1].kill()
+    states = client(net, "doctor", str(path))
+    assert states["reference camera"][0] == "ok"
+    assert states["secondary camera"][0] == "fail"
+    assert "SEC01" in states["secondary camera"][1]
 
 
 def test_a_camera_that_is_held_is_named_with_who_holds_it(net: GigeNet) -> None:
