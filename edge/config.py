@@ -27,7 +27,10 @@ __all__ = ["DEFAULTS", "MAIN_FILE", "Config", "LoadedConfig", "Origin", "load", 
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 MAIN_FILE = Path("/etc/twinhdr/config.yaml")
 
-PATH_KEYS = frozenset({"replay.session", "calibration.file", "store.root"})
+PATH_KEYS = frozenset(
+    {"replay.session", "calibration.file", "store.root"}
+    | {"web.password_file", "web.tls_certificate", "web.tls_key"}
+)
 NAME_OR_PATH_KEYS = frozenset(
     {"simulator.scene", "fuse.model", "fuse.small_model", "video.reference.uri", "video.secondary.uri"}
 )

@@ -17,6 +17,7 @@ from edge.config_gige import GigeConfig
 from edge.config_section import Section
 from edge.config_trigger import TriggerConfig, trigger_faults
 from edge.config_video import VideoConfig, video_faults
+from edge.config_web import WebConfig, web_faults
 from edge.frames import Exposure, Rung
 
 SHORTEST_EXPOSURE_US = 10.0
@@ -176,13 +177,6 @@ class PreviewConfig(Section):
     quality: int = Field(ge=1, le=100)
 
 
-class WebConfig(Section):
-    enabled: bool
-    host: Annotated[str, Field(min_length=1, max_length=253)]
-    port: int = Field(ge=0, le=65535)
-
-
-    delete: Literal["sessions", "segments", "never"]
 class StoreConfig(Section):
     root: FilePath
     min_free_gb: float = Field(ge=0, le=1_000_000)
@@ -228,7 +222,7 @@ class Contradiction(NamedTuple):
 
 def contradictions(config: Config) -> list[Contradiction]:
     """All contradictions between keys, in the order of the file."""
-    planned = (Contradiction(*fault) for fault in crossed(config.exposure))
+    planned = (Contradiction(*fault) for fault in (*crossed(config.exposure), *web_faults(config.web)))
     return [*_exposures(config.rig), *_source(config), *planned, *_ladder(config.fuse), *_hdr(config.hdr)]
 
 

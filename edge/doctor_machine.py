@@ -14,6 +14,7 @@ from pathlib import Path
 from edge.config import Config
 from edge.findings import Check, Finding
 from edge.housekeeping import disk_floor_bytes
+from edge.web.access import access_findings
 from hw.device import mount_of, probe_cuda
 
 PROBE_BYTES = 32 * 2**20
@@ -115,6 +116,7 @@ def check_port(config: Config) -> Iterator[Finding]:
     if not web.enabled:
         yield Finding("live page", "info", "switched off (web.enabled)")
         return
+    yield from access_findings(web)
     fault = port_fault(web.host, web.port)
     if fault is None:
         yield Finding("live page", "ok", f"http://{web.host}:{web.port} is free")

@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
@@ -57,6 +57,7 @@ class Health:
         self._gauges: dict[Key, float] = {}
         self._values: dict[Key, deque[float]] = {}
         self._traces: dict[Key, deque[tuple[int, float]]] = {}
+        self._histograms: dict[Key, tuple[float, ...]] = {}
         self._texts: dict[Key, str] = {}
         self._beats: dict[str, tuple[int, int]] = {}
         self._conditions: dict[str, _State] = {}
@@ -115,6 +116,15 @@ class Health:
             if values is None:
                 values = self._values[key] = deque(maxlen=SPREAD_VALUES)
             values.append(float(value))
+
+    def histogram(self, name: str, shares: Sequence[float] | None, *labels: str) -> None:
+        """Set a HISTOGRAM, the shares of its bins. None takes it away."""
+        key = self._key(Kind.HISTOGRAM, name, labels)
+        with self._lock:
+            if shares is None:
+                self._histograms.pop(key, None)
+            else:
+                self._histograms[key] = tuple(map(float, shares))
 
     def text(self, name: str, value: str, *labels: str) -> None:
         """Set a TEXT."""
@@ -177,7 +187,7 @@ class Health:
             stamps = {key: tuple(d) for key, d in self._stamps.items()}
             values = {key: tuple(d) for key, d in self._values.items()}
             traces = {key: tuple(d) for key, d in self._traces.items()}
-            beats = dict(self._beats)
+            histograms, beats = dict(self._histograms), dict(self._beats)
             conditions = [
                 Condition(n, s.ok, s.severity, s.text, s.todo, (now_ns - s.since_ns) / 1e9)
                 for n, s in self._conditions.items()
@@ -189,6 +199,7 @@ class Health:
             rates=_by_name({k: rate_hz(v, now_ns, RATE_WINDOW_NS) for k, v in stamps.items()}),
             gauges=_by_name(gauges),
             spreads=_by_name({k: spread(v) for k, v in values.items()}),
+            histograms=_by_name(histograms),
             traces=_by_name({k: [_aged(b, now_ns) for b in v] for k, v in traces.items()}),
             texts=_by_name(texts),
             beats=tuple(Beat(stage, (now_ns - t) / 1e9, lim / 1e9) for stage, (t, lim) in beats.items()),

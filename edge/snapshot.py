@@ -72,6 +72,7 @@ class HealthSnapshot:
     rates: Labelled[float]
     gauges: Labelled[float]
     spreads: Labelled[Spread]
+    histograms: Labelled[Sequence[float]]
     traces: Labelled[Sequence[tuple[float, float]]]
     texts: Labelled[str]
     beats: tuple[Beat, ...]
@@ -82,6 +83,11 @@ class HealthSnapshot:
     def healthy(self) -> bool:
         """True while every stage moves and no condition of severity "error" is false."""
         return not self.faults()
+
+    @property
+    def recorded(self) -> bool:
+        """True from the first frame on that reached the recording."""
+        return self.totals.get("frames", {}).get(("fused",), 0) > 0
 
     def faults(self) -> list[str]:
         """One line for each reason not to be healthy: what is wrong and, where known, what to do."""
@@ -100,6 +106,7 @@ class HealthSnapshot:
             "spreads": _joined(
                 self.spreads, lambda s: {"p50": _six_digits(s.p50), "p95": _six_digits(s.p95)}
             ),
+            "histograms": _joined(self.histograms, lambda h: [round(share, 4) for share in h]),
             "traces": _joined(self.traces, lambda t: [[round(age, 1), _six_digits(v)] for age, v in t]),
             "texts": _joined(self.texts, str),
             "beats": [{**asdict(b), "ok": b.ok} for b in self.beats],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
+
+from edge.web.routing import Answer, Route
 
 PAGE: Final = "/page/calibrate.html"
 
@@ -20,8 +22,10 @@ class CalibrationRoutes:
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         self._status = status
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/api/calibration", self.figures)
+    def routes(self) -> Iterable[Route]:
+        """The one route."""
+        figures = {200: Answer("what is known so far; see docs/calibration.md")}
+        yield Route("GET", "/api/calibration", self.figures, "A calibration under way", figures)
 
     async def figures(self, _: web.Request) -> web.StreamResponse:
         """What is known so far, as JSON; see docs/calibration.md."""

@@ -1,21 +1,23 @@
-"""What the page's server answers besides pictures: the page, its figures, /metrics and /healthz."""
+"""What the page's server answers besides pictures: the page, its figures, /metrics, /healthz and /readyz."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
 from edge.health import Health
 from edge.snapshot import HealthSnapshot
 from edge.web.metrics import registry
+from edge.web.routing import TEXT, Answer, Message, Parameter, Route, answer
 from edge.web.streams import Places, UntilGone, write
 
 PAGE: Final = Path(__file__).parents[1] / "page"
@@ -25,6 +27,38 @@ KINDS: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+
+
+class Healthy(Message):
+    """What /healthz says; a line for each fault."""
+
+    healthy: bool
+    faults: list[str]
+
+
+class Ready(Message):
+    """What /readyz says."""
+
+    ready: bool
+
+
+class Status(BaseModel):
+    """What /api/status says (`HealthSnapshot.as_json`). Tables are by name, then by labels joined by "/"."""
+
+    t_ns: int
+    healthy: bool
+    totals: dict[str, dict[str, int]]
+    rates: dict[str, dict[str, float]]
+    gauges: dict[str, dict[str, float]]
+    spreads: dict[str, dict[str, dict[str, float]]]
+    histograms: dict[str, dict[str, list[float]]]
+    traces: dict[str, dict[str, list[tuple[float, float]]]]
+    texts: dict[str, dict[str, str]]
+    beats: list[dict[str, Any]]
+    conditions: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    page: str
+    viewers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +97,52 @@ class PageRoutes:
         self._status = ""
         self._registry = registry(self._recent)
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/", self.page)
-        app.router.add_get("/page/{name}", self.asset)
-        app.router.add_get("/api/status", self.status)
-        app.router.add_get("/api/events", self.events)
-        app.router.add_get("/metrics", self.metrics)
-        app.router.add_get("/healthz", self.healthz)
+    def routes(self) -> Iterable[Route]:
+        """The page and its files, the figures in three forms, and two for supervisors."""
+        yield Route("GET", "/", self.page, "The page", {200: Answer("HTML", "text/html")})
+        yield Route(
+            "GET",
+            "/page/{name}",
+            self.asset,
+            "A file of the page",
+            {200: Answer("the file", "*/*"), 304: Answer("unchanged", ""), 404: Answer("no such file", TEXT)},
+            parameters={"name": Parameter("name of the file")},
+        )
+        yield Route(
+            "GET",
+            "/api/status",
+            self.status,
+            "Everything that is known now",
+            {200: Answer("figures by name and labels; edge/series.py has the names", model=Status)},
+        )
+        yield Route(
+            "GET",
+            "/api/events",
+            self.events,
+            "The status, a few times a second",
+            {200: Answer("server-sent events", "text/event-stream"), 503: Answer("too many listeners", TEXT)},
+        )
+        yield Route(
+            "GET",
+            "/metrics",
+            self.metrics,
+            "The figures for Prometheus; docs/metrics.md has the names",
+            {200: Answer("text format", TEXT)},
+        )
+        yield Route(
+            "GET",
+            "/healthz",
+            self.healthz,
+            "Whether the recording is as it should be",
+            {200: Answer("it is", model=Healthy), 503: Answer("what is wrong", model=Healthy)},
+        )
+        yield Route(
+            "GET",
+            "/readyz",
+            self.readyz,
+            "Whether the first frame has been recorded",
+            {200: Answer("it has", model=Ready), 503: Answer("not yet", model=Ready)},
+        )
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         return self._static(request, "index.html")
@@ -103,7 +176,12 @@ class PageRoutes:
     async def healthz(self, _: web.Request) -> web.StreamResponse:
         """200 while the recording is as it should be, else 503; the faults in words."""
         faults = self._recent().faults()
-        return web.json_response({"healthy": not faults, "faults": faults}, status=503 if faults else 200)
+        return answer(Healthy(healthy=not faults, faults=faults), 503 if faults else 200)
+
+    async def readyz(self, _: web.Request) -> web.StreamResponse:
+        """200 from the first recorded frame on. Unlike /healthz it stays so: a start is over once."""
+        ready = self._recent().recorded
+        return answer(Ready(ready=ready), 200 if ready else 503)
 
     def _static(self, request: web.Request, name: str) -> web.StreamResponse:
         asset = self._assets.get(name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from edge.preview import Picture, PreviewHub
+from edge.web.routing import TEXT, Answer, Parameter, Route
 from edge.web.streams import Places, UntilGone, write
 
 WAIT_S: Final = 1.0
@@ -26,10 +27,48 @@ class PictureRoutes:
         self._boundary = secrets.token_hex(12)
         self.streams = Places("video", max_streams)
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/preview/{stream}.jpg", self.picture)
-        app.router.add_get("/preview/{stream}.mjpg", self.video)
-        app.router.add_get("/preview/set", self.picture_set)
+    def routes(self) -> Iterable[Route]:
+        """One picture, moving pictures, and sets of one instant."""
+        stream = {"stream": Parameter("which picture", values=self._previews.streams)}
+        missing = Answer("no such stream", TEXT)
+        none_yet = Answer(
+            "no picture yet, or no place for another reader; Retry-After tells the seconds", TEXT
+        )
+        yield Route(
+            "GET",
+            "/preview/{stream}.jpg",
+            self.picture,
+            "The newest picture of a stream",
+            {
+                200: Answer("a picture; X-Picture-Age-Ms tells its age", "image/jpeg"),
+                404: missing,
+                503: none_yet,
+            },
+            parameters=stream,
+        )
+        yield Route(
+            "GET",
+            "/preview/{stream}.mjpg",
+            self.video,
+            "A stream as motion JPEG",
+            {200: Answer("picture after picture", "multipart/x-mixed-replace"), 404: missing, 503: none_yet},
+            parameters=stream,
+        )
+        yield Route(
+            "GET",
+            "/preview/set",
+            self.picture_set,
+            "The newest pictures of several streams, of one instant",
+            {
+                200: Answer("one part per stream", "multipart/form-data"),
+                204: Answer("nothing newer within a second", ""),
+                400: Answer("no such stream, or no number", TEXT),
+            },
+            parameters={
+                "streams": Parameter("streams, with commas", "query"),
+                "after": Parameter("the number of the last set, 0 at first", "query", required=False),
+            },
+        )
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         """The newest JPEG of one stream: at most a second old, or what there is after waiting a second."""

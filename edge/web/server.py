@@ -1,7 +1,8 @@
 """The live page's server: aiohttp on an event loop of its own, in a thread of its own.
 
-It reads `Health` and `PreviewHub` and changes nothing, so nothing that happens here, be it fifty slow viewers
-or a crash, can reach the recording.
+It reads `Health` and `PreviewHub`. All that it can change are files, for somebody who is logged in: sessions
+that nobody is recording, and one layer of the configuration. So nothing that happens here, be it fifty slow
+viewers or a crash, can reach the recording.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
 from edge.errors import EX_UNAVAILABLE, TwinhdrError
 from edge.health import Health
 from edge.preview import PreviewHub
+from edge.web.account import AccountRoutes
+from edge.web.disk import DiskThreads
 from edge.web.guard import BugsOnly, add_headers, guard
+from edge.web.openapi import Description
 from edge.web.pages import PageRoutes
 from edge.web.pictures import PictureRoutes
+from edge.web.routing import Routes, RouteTable
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger(f"{__name__}.requests")
@@ -35,6 +42,7 @@ ACCEPTED_AT_ONCE: Final = 16
 """asyncio accepts as many as its backlog before their number is known: by so many the bound is exceeded."""
 IDLE_CONNECTION_S: Final = 15.0
 """Also ends a connection whose request never arrives."""
+HANDSHAKE_S: Final = 10.0
 START_TIMEOUT_S: Final = 10.0
 
 
@@ -44,18 +52,14 @@ class WebBindError(TwinhdrError):
     exit_code = EX_UNAVAILABLE
 
 
-class Routes(Protocol):
-    """Further pages of this server."""
-
-    def add_to(self, app: web.Application) -> None: ...
-
-
 class WebServer:
     """The page at ``http://host:port``, from `start` to `stop`; a context manager.
 
     ``port`` 0 takes a free one, see `url`. ``allowed_hosts`` are further names the page may be called by (a
     reverse proxy's). ``clock_ns`` is the clock of the times given to ``health`` and ``previews``.
-    ``max_streams`` bounds motion-JPEG readers, ``max_events`` open pages; ``more`` are pages beside this one.
+    ``max_streams`` bounds motion-JPEG readers, ``max_events`` open pages; ``more`` are routes beside these.
+    ``password_file`` is what logins are compared with, ``tls`` makes it https. ``threads`` do what may wait
+    for a disk; they end with the server.
     """
 
     def __init__(
@@ -71,11 +75,19 @@ class WebServer:
         max_events: int = 32,
         events_hz: float = 3.0,
         more: Sequence[Routes] = (),
+        password_file: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        threads: DiskThreads | None = None,
     ) -> None:
         self._host, self._port, self._allowed = host, port, tuple(allowed_hosts)
+        self._tls = tls
+        self._threads = threads or DiskThreads(1, "web-disk")
         self._page = PageRoutes(health, clock_ns, max_events=max_events, events_hz=events_hz)
         self._pictures = PictureRoutes(previews, clock_ns, max_streams)
-        self._more = tuple(more)
+        self._account = AccountRoutes(password_file, clock_ns, self._threads, secure=tls is not None)
+        self._description = Description()
+        self.table = RouteTable([self._page, self._pictures, self._account, *more, self._description])
+        self._description.describe(self.table)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -85,7 +97,8 @@ class WebServer:
     @property
     def url(self) -> str:
         """Where the page is, with the port really taken."""
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
 
     def start(self) -> None:
         """Bind and serve; returns when the page answers. Raises WebBindError. One start per object."""
@@ -106,6 +119,7 @@ class WebServer:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(timeout_s)
+        self._threads.join(timeout_s)
         return not self._thread.is_alive()
 
     def __enter__(self) -> WebServer:
@@ -127,11 +141,9 @@ class WebServer:
 
     async def _serve(self, sock: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
-        app = web.Application(middlewares=[guard(self._host, self._allowed)], client_max_size=1024)
-        self._page.add_to(app)
-        self._pictures.add_to(app)
-        for routes in self._more:
-            routes.add_to(app)
+        gate = guard(self.table, self._account, self._host, self._allowed)
+        app = web.Application(middlewares=[gate], client_max_size=1024)
+        self.table.add_to(app)
         app.on_response_prepare.append(add_headers)
         runner = web.AppRunner(
             app,
@@ -144,13 +156,20 @@ class WebServer:
             max_line_size=4096,
         )
         await runner.setup()
-        server = await self._loop.create_server(_bounded(runner), sock=sock, backlog=ACCEPTED_AT_ONCE)
+        server = await self._loop.create_server(
+            _bounded(runner),
+            sock=sock,
+            backlog=ACCEPTED_AT_ONCE,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_S,
+        )
         self._started.set()
         try:
             await self._stopping.wait()
         finally:
             server.close()
             await runner.cleanup()
+            self._threads.shutdown()
 
 
 class _Refused(asyncio.Protocol):

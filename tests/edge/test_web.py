@@ -23,7 +23,7 @@ import edge.web.server
 import edge.web.streams
 from edge.health import Health
 from edge.preview import PreviewHub
-from edge.web.guard import host_allowed
+from edge.web.hosts import host_allowed
 from edge.web.metrics import markdown
 from edge.web.pages import PAGE
 from edge.web.server import ACCEPTED_AT_ONCE, WebBindError, WebServer

@@ -1,0 +1,69 @@
+"""Threads for what may wait for a disk: the event loop never does, and a hung disk keeps nobody here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any, Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_WAITING: Final = 64
+
+
+class Busy(Exception):  # noqa: N818
+    """More work waits than the disk will get done soon."""
+
+
+class DiskThreads(Executor):
+    """A few daemon threads. Unlike those of a ThreadPoolExecutor, they do not hold up the end of the process.
+
+    `submit` raises Busy once `MOST_WAITING` jobs wait: then the disk hangs, and more would only pile up.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn`` on one of the threads. Raises Busy."""
+        if self._jobs.qsize() >= MOST_WAITING:
+            raise Busy("the disk does not keep up; try again")
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  the future hands it to who waits
+                future.set_exception(error)
+
+        self._jobs.put(job)
+        return future
+
+    def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
+        """Let every thread end after the job it has; never waits for one that hangs."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the threads after `shutdown`, but not for one that hangs."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while True:
+            job: Callable[[], Any] | None = self._jobs.get()
+            if job is None:
+                return
+            job()
