@@ -28,6 +28,10 @@ class Housekeeper:
         self._store = store
         self._written: dict[str, int] = {}
 
+    def configure(self, store: StoreConfig) -> None:
+        """From the next tick on. Any thread."""
+        self._store = store
+
     def tick(self, running_s: float, now_ns: int) -> bool:
         """Publish; ``running_s`` is real time since recording began. False when the disk is at its floor."""
         health = self._health

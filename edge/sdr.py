@@ -65,10 +65,13 @@ def apply_curve(radiance: FloatImage, curve: ToneCurve) -> Rgb8:
 
 
 class SdrPreview:
-    """An 8-bit picture of each frame; its curve follows the scene over ``smoothing_s`` of frame time."""
+    """An 8-bit picture of each frame; its curve follows the scene over ``smoothing_s`` of frame time.
+
+    ``width`` may be set between two pictures.
+    """
 
     def __init__(self, width: int = 480, smoothing_s: float = 1.0) -> None:
-        self._width = width
+        self.width = width
         self._smoothing_s = smoothing_s
         self._curve: ToneCurve | None = None
         self._table: tuple[ToneCurve, NDArray[np.uint8]] | None = None
@@ -102,9 +105,9 @@ class SdrPreview:
 
     def _shrink(self, radiance: FloatImage) -> FloatImage:
         height, width = radiance.shape[:2]
-        if width <= self._width:
+        if width <= self.width:
             return radiance
-        size = (self._width, max(1, round(height * self._width / width)))
+        size = (self.width, max(1, round(height * self.width / width)))
         return np.asarray(cv2.resize(radiance, size, interpolation=cv2.INTER_AREA), np.float32)
 
 

@@ -27,20 +27,24 @@ class Viewer:
     """Turns fused groups into JPEGs and picture figures. One thread calls ``show``."""
 
     def __init__(self, config: PreviewConfig, hub: PreviewHub, health: Health, watch: Stopwatch) -> None:
+        self._config = config
         self._hub = hub
         self._health = health
         self._watch = watch
-        self._quality = config.quality
-        self._period_ns = round(1e9 / config.fps)
         self._preview = SdrPreview(config.width)
         self._last_ns: int | None = None
         self._metered_ns: int | None = None
+
+    def configure(self, config: PreviewConfig) -> None:
+        """From the next picture on. Any thread."""
+        self._config = config
 
     def due(self, now_ns: int) -> bool:
         """Whether a picture shown now would be seen or metered; asked by the stage that has it."""
         watched = any(self._hub.wanted(stream, now_ns) for stream in self._hub.streams)
         since = None if self._last_ns is None else now_ns - self._last_ns
-        return since is None or since >= (self._period_ns if watched else METER_PERIOD_NS)
+        period_ns = round(1e9 / self._config.fps) if watched else METER_PERIOD_NS
+        return since is None or since >= period_ns
 
     def show(self, fused: Fused, now_ns: int) -> None:
         """Publish the pictures that somebody looks at; meter once a second."""
@@ -57,10 +61,12 @@ class Viewer:
     def _publish(self, fused: Fused, wanted: list[str], now_ns: int) -> None:
         # The tone curve follows the fused picture and serves all streams, so that they compare.
         shown, scale = shown_radiance(fused.hdr), np.float32(fused.hdr.scale)
-        pictures = {"fused": to_jpeg(self._preview.render(shown, fused.hdr.t_ns), self._quality)}
+        quality = self._config.quality
+        self._preview.width = self._config.width
+        pictures = {"fused": to_jpeg(self._preview.render(shown, fused.hdr.t_ns), quality)}
         for stream, radiance in _others(fused).items():
             if stream in wanted and radiance is not None:
-                pictures[stream] = to_jpeg(self._preview.render_like_last(radiance * scale), self._quality)
+                pictures[stream] = to_jpeg(self._preview.render_like_last(radiance * scale), quality)
         self._hub.publish(pictures, now_ns)
 
     def _meter(self, fused: Fused) -> None:

@@ -60,13 +60,10 @@ class ExposureControl:
     """Decides for both cameras of one recording. One thread calls ``take``."""
 
     def __init__(self, config: ExposureConfig, reference: Eye, secondary: Eye, told: Told) -> None:
-        self._config = config
         self._eyes: dict[CameraName, Eye] = {"reference": reference, "secondary": secondary}
         self._told = told
-        self._limits: dict[CameraName, Limits] = {
-            "reference": _limits(config.reference, reference, config.half_period_us),
-            "secondary": _limits(config.secondary, secondary, config.half_period_us),
-        }
+        self._wanted = config
+        self._use(config)
         first = reference.starting[0]
         ranked = sorted(secondary.starting, key=lambda exposure: exposure.light)
         self._low, self._high = ranked[0], ranked[-1]
@@ -82,8 +79,25 @@ class ExposureControl:
         self._refusing: set[CameraName] = set()
         self._orders = True
 
+    def configure(self, config: ExposureConfig) -> None:
+        """Other targets and limits from the next frame on; modes stay. Any thread."""
+        modes = (self._wanted.reference.mode, self._wanted.secondary.mode)
+        reference = config.reference.model_copy(update={"mode": modes[0]})
+        secondary = config.secondary.model_copy(update={"mode": modes[1]})
+        self._wanted = config.model_copy(update={"reference": reference, "secondary": secondary})
+
+    def _use(self, config: ExposureConfig) -> None:
+        self._config = config
+        reference, secondary = self._eyes["reference"], self._eyes["secondary"]
+        self._limits: dict[CameraName, Limits] = {
+            "reference": _limits(config.reference, reference, config.half_period_us),
+            "secondary": _limits(config.secondary, secondary, config.half_period_us),
+        }
+
     def take(self, item: Stamped, now_ns: int) -> None:
         """Look at the newest frame of a camera; ``now_ns`` is the host's time of doing so."""
+        if self._wanted is not self._config:
+            self._use(self._wanted)
         self._begin(item)
         if item.frame.camera == "secondary":
             self._take_secondary(item, now_ns)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from edge.config_exposure import ExposureConfig
 from edge.config_schema import Config
 from edge.exposure.control import ExposureControl, Eye, Told
 from edge.frames import CameraName
@@ -35,6 +36,11 @@ class Steering:
             with self._changed:
                 self._newest[item.frame.camera] = item
                 self._changed.notify_all()
+
+    def configure(self, exposure: ExposureConfig) -> None:
+        """Other targets and limits from the next frame on; who decides stays as it was. Any thread."""
+        if self._control is not None:
+            self._control.configure(exposure)
 
     def act(self) -> None:
         """Decide on what is there."""
