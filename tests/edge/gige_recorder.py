@@ -173,14 +173,26 @@ class Truth:
 
     def of(self, line: dict[str, Any]) -> dict[str, Any]:
         """The frame that a line of the session tells of: within a millisecond on the camera's clock."""
+        row = self.noted(line)
+        assert row is not None, f"{line}: sent by a camera that was killed before it noted it"
+        return row
+
+    def noted(self, line: dict[str, Any]) -> dict[str, Any] | None:
+        """As ``of``; None for the last frame of a killed camera, which is noted after it was sent."""
         since_ns, until_ns = line["t_host_ns"] - 500_000_000, line["t_host_ns"]
         low = bisect.bisect_left(self.rows, since_ns, key=lambda row: row["begin_ns"])
         high = bisect.bisect_right(self.rows, until_ns, key=lambda row: row["begin_ns"])
         off = {i: abs(self._stamp(self.rows[i]) - line["t_device_ns"]) for i in range(low, high)}
         assert off, f"nothing was filmed before {line} arrived"
         nearest = min(off, key=lambda i: off[i])
+        if off[nearest] >= 1e6 * self._ratio and self._is_last(nearest):
+            return None
         assert off[nearest] < 1e6 * self._ratio, f"{line}: the nearest frame is {self.rows[nearest]}"
         return self.rows[nearest]
+
+    def _is_last(self, at: int) -> bool:
+        """Whether the camera began anew after this frame: it counts from 0 again."""
+        return at + 1 == len(self.rows) or self.rows[at + 1]["number"] <= self.rows[at]["number"]
 
     def middle_ns(self, row: dict[str, Any]) -> float:
         """Middle of an exposure on the machine's clock."""
@@ -194,7 +206,9 @@ def wrong_exposures(lines: Lines, truth: Truth) -> Lines:
     """Frames whose line names another exposure or gain than they were taken with."""
     wrong = []
     for line in lines:
-        row = truth.of(line)
+        row = truth.noted(line)
+        if row is None:
+            continue
         ratio = line["exposure_us"] / row["exposure_us"]
         if not 0.99 < ratio < 1.01 or abs(line.get("gain_db", 0.0) - row["gain_db"]) > 0.05:
             wrong.append({**line, "truth": row})
