@@ -22,6 +22,7 @@ from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
 from edge.trigger_command import trigger_app
+from edge.web.password_command import password
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(trigger_app, name="trigger")
 app.add_typer(calibrate_app, name="calibrate")
 app.command()(cameras)
+app.command()(password)
 app.command()(bench)
 
 

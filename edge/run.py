@@ -28,7 +28,7 @@ from edge.preview import PreviewHub
 from edge.report import Reporter
 from edge.rig import OpenRig, open_rig
 from edge.session import SessionHeader, SessionWriter
-from edge.web.server import WebBindError, WebServer
+from edge.web.appliance import start_page
 
 log = logging.getLogger(__name__)
 
@@ -153,22 +153,14 @@ def _utc_now() -> datetime.datetime:
 
 
 @contextlib.contextmanager
-def _page(config: Config, health: Health, hub: PreviewHub) -> Iterator[None]:
+def _page(config: Config, health: Health, hub: PreviewHub, main: Path | None = None) -> Iterator[None]:
     """The live page, if configured. A taken port costs the page, never the recording."""
-    if not config.web.enabled:
-        yield
-        return
-    server = WebServer(health, hub, host=config.web.host, port=config.web.port)
-    try:
-        server.start()
-        log.info("live page at %s", server.url)
-    except WebBindError as error:
-        log.error("no live page: %s", error)
-        health.condition("page", False, time.monotonic_ns(), str(error), "", "warning")
+    server = start_page(config, health, hub, main)
     try:
         yield
     finally:
-        server.stop()
+        if server is not None:
+            server.stop()
 
 
 @contextlib.contextmanager
