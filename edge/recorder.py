@@ -34,7 +34,7 @@ def expected_light(hdr: HdrConfig, full_scale: float) -> ContentLight:
 
 
 class HdrRecorder:
-    """Writes the HDR video of one session. One thread."""
+    """Writes the HDR video of one session. One thread. ``threads``: the encoder's, 0: as fits the machine."""
 
     def __init__(
         self,
@@ -48,10 +48,11 @@ class HdrRecorder:
         full_scale: float,
         watch: Stopwatch,
         on_segment: Callable[[ClosedSegment], None],
+        threads: int = 0,
     ) -> None:
         self._sidecar = session.sidecar
-        self._folder: Path = session.path
         self._gate = session.gate
+        self._folder: Path = session.path
         self._watch = watch
         self._full_scale = full_scale
         self._mapper = HdrToneMapper(video_format(hdr))
@@ -66,15 +67,20 @@ class HdrRecorder:
                 codec=hdr.codec,
                 preset=hdr.preset,
                 crf=hdr.crf,
+                threads=threads,
                 segment_s=hdr.segment_s,
+                segment_bytes=hdr.segment_mb * 1_000_000,
                 sync_s=hdr.sync_s,
             ),
-                segment_bytes=hdr.segment_mb * 1_000_000,
             estimate=expected_light(hdr, full_scale),
             on_segment=on_segment,
+            gate=session.gate,
         )
 
-            gate=session.gate,
+    def configure(self, hdr: HdrConfig) -> None:
+        """Preset and quality, from the next file on. Any thread."""
+        self._encoder.configure(preset=hdr.preset, crf=hdr.crf)
+
     def write(self, frame: HdrFrame) -> float:
         """Encode one frame, note it in the sidecar, return its mean mu-law luminance. Raises EncodeError.
 
@@ -89,14 +95,14 @@ class HdrRecorder:
             mean_luminance = _mean_luminance(shown)
         with self._watch.stage("encode"):
             location = self._encoder.write(image, frame.t_ns)
+        if location is None and self._gate is not None:
+            self._gate.lost("encode", "reference", frame.seq)
         with self._watch.stage("store"):
             self._sidecar.hdr(
                 frame, location, mean_luminance=mean_luminance, mean_mu=mean_mu, light=image.light
             )
         return mean_mu
 
-        if location is None and self._gate is not None:
-            self._gate.lost("encode", "reference", frame.seq)
     def retire(self) -> None:
         """Another recorder takes over while this one hangs; see ``SegmentWriter.retire``. Any thread."""
         self._encoder.retire()

@@ -91,7 +91,7 @@ class SessionWriter:
     @classmethod
     def refused(cls, session: Path, model: str, *, sync_s: float | None = 1.0) -> SessionWriter:
         """``session/refused/<model>``, emptied first if it is there: where ``refuse`` writes."""
-        path = _refused_folder(session, model)
+        path = refused_folder(session, model)
         try:
             if path.exists():
                 shutil.rmtree(path)
@@ -216,7 +216,7 @@ class Session:
 
         Raises SessionError where there is none.
         """
-        folder = _refused_folder(self._masters, model)
+        folder = refused_folder(self._masters, model)
         if not (folder / FILE_NAME).is_file():
             done = ", ".join(self.refused_models()) or "none"
             raise SessionError(f"{folder}: was not refused with {model}; there is {done}; run twinhdr refuse")
@@ -261,7 +261,7 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get("kind"), str) else None
 
 
-def _refused_folder(session: Path, model: str) -> Path:
+def refused_folder(session: Path, model: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", model):
         raise SessionError(f"{model!r} cannot name a folder; use letters, digits, dot, dash and underscore")
     return session / REFUSED / model
