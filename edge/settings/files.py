@@ -31,11 +31,14 @@ def read_layer(path: Path) -> str | None:
 
     Raises ConfigError as reading it for a recording would.
     """
-    if not os.path.lexists(path):
-        return None
     try:
+        path.lstat()
         with path.open("rb") as file:
             data = file.read(config_file.MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise ConfigError([Fault(str(path), None, "", "a link to nowhere; delete it")]) from None
+        return None
     except OSError as error:
         hint = "use sudo" if isinstance(error, PermissionError) else "check the path and the disk"
         raise ConfigError([Fault(str(path), None, "", f"{error.strerror or error}; {hint}")]) from None

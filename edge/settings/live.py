@@ -58,6 +58,7 @@ RULES: Final = (
     Rule("web", When.RESTART, "the address is taken at the start"),
     Rule("store", When.NOW, "looked at every second"),
     Rule("store.root", When.RESTART, "the session stays where it is"),
+    Rule("thermal", When.NOW, "with the next reading of the zones"),
     Rule("log", When.NOW, "from the next line on"),
 )
 

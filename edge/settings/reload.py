@@ -36,6 +36,7 @@ class Reload:
 
     def __init__(self, begun: Start, path: Path | None, state: Path | None = None) -> None:
         self.running = Running(begun.loaded.config)
+        self.path = path
         self._read: Callable[[], LoadedConfig] = lambda: load(path)
         self._values = dict(begun.loaded.values)
         self._faults: tuple[Fault, ...] = begun.faults
