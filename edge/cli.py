@@ -21,6 +21,7 @@ from edge.bench_command import bench
 from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
+from edge.settings.command import app as config_app
 from edge.trigger_command import trigger_app
 from edge.web.password_command import password
 
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(trigger_app, name="trigger")
 app.add_typer(calibrate_app, name="calibrate")
+app.add_typer(config_app, name="config")
 app.command()(cameras)
 app.command()(password)
 app.command()(bench)
