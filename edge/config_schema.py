@@ -15,6 +15,7 @@ from pydantic import Field
 from edge.config_exposure import ExposureConfig, crossed
 from edge.config_gige import GigeConfig
 from edge.config_section import Section
+from edge.config_thermal import ThermalConfig, thermal_faults
 from edge.config_trigger import TriggerConfig, trigger_faults
 from edge.config_video import VideoConfig, video_faults
 from edge.config_web import WebConfig, web_faults
@@ -28,9 +29,9 @@ GainDb: TypeAlias = Annotated[float, Field(ge=0, le=48)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Threads: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 SegmentS: TypeAlias = Annotated[float, Field(ge=2, le=3600)]
+SegmentMb: TypeAlias = Annotated[int, Field(ge=1, le=4000)]  # FAT32 ends at 4.29e9 bytes
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
 # Strict mode takes only Path objects; the loader has already made the string absolute.
-SegmentMb: TypeAlias = Annotated[int, Field(ge=1, le=4000)]  # FAT32 ends at 4.29e9 bytes
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 Gain: TypeAlias = Annotated[float, Field(gt=0, le=16)]
 Coefficient: TypeAlias = Annotated[float, Field(ge=-16, le=16)]
@@ -159,18 +160,18 @@ class HdrConfig(Section):
     reference_white_nits: float = Field(ge=10, le=10_000)
     peak_nits: float = Field(ge=100, le=10_000)
     segment_s: SegmentS
+    segment_mb: SegmentMb
     sync_s: float = Field(ge=0.1, le=60)
 
-    segment_mb: SegmentMb
 
 class MastersConfig(Section):
     """Lossless masters of both raw streams."""
 
     enabled: bool
     segment_s: SegmentS
-
-
     segment_mb: SegmentMb
+
+
 class PreviewConfig(Section):
     fps: float = Field(ge=0.1, le=60)
     width: Even
@@ -181,6 +182,7 @@ class StoreConfig(Section):
     root: FilePath
     min_free_gb: float = Field(ge=0, le=1_000_000)
     min_free_share: float = Field(ge=0, le=0.9)
+    delete: Literal["sessions", "segments", "never"]
 
 
 class LogConfig(Section):
@@ -207,6 +209,7 @@ class Config(Section):
     preview: PreviewConfig
     web: WebConfig
     store: StoreConfig
+    thermal: ThermalConfig
     log: LogConfig
 
 
@@ -222,8 +225,9 @@ class Contradiction(NamedTuple):
 
 def contradictions(config: Config) -> list[Contradiction]:
     """All contradictions between keys, in the order of the file."""
-    planned = (Contradiction(*fault) for fault in (*crossed(config.exposure), *web_faults(config.web)))
-    return [*_exposures(config.rig), *_source(config), *planned, *_ladder(config.fuse), *_hdr(config.hdr)]
+    planned = [*crossed(config.exposure), *web_faults(config.web), *thermal_faults(config.thermal)]
+    sections = [Contradiction(*fault) for fault in planned]
+    return [*_exposures(config.rig), *_source(config), *sections, *_ladder(config.fuse), *_hdr(config.hdr)]
 
 
 def _exposures(rig: RigConfig) -> Iterator[Contradiction]:

@@ -1,10 +1,12 @@
-"""The stages of a recording and the rings between them.
+"""The life of a recording: arming the cameras, watching the stages, and closing the files.
 
-One thread a stage, one bounded ring between two stages:
+One thread a stage, one bounded ring between two stages (``edge.stages``):
 
     capture --+--> masters            (first, and on its own)
-              +--> fusion line --+--> recorder
-                                 +--> viewer   (newest picture only)
+              +--> fuse --+--> encode
+                          +--> viewer (newest picture only)
+
+The calling thread watches: it has stages replaced (``edge.crew``) and tells systemd (``edge.supervise``).
 """
 
 from __future__ import annotations
@@ -13,55 +15,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
 
-from edge.assembly import Reports, build_line
-from edge.capture import Intake, read_in_order, read_live
 from edge.config_schema import Config
-from edge.crew import Crew
-from edge.exposure.report import steered
-from edge.flicker import mean_mu_luminance
-from edge.frames import CameraName
-from edge.ladder_plan import Fusion
-from edge.line import Fused, FusionLine
-from edge.masters import MasterSettings, MasterWriter
-from edge.pair import Stamped
-from edge.preview import PreviewHub
-from edge.recorder import SAMPLE_STEP, HdrRecorder
-from edge.report import Reporter
-from edge.rig import OpenRig
-from edge.ring import Closed, Ring
-from edge.session import SessionWriter
+from edge.crew import Crew, Replaced, Turn
+from edge.frames import Rung
+from edge.late_engines import Late
+from edge.line import Fused
+from edge.stages.filming import Filming
+from edge.stages.fusing import Fusing
+from edge.stages.parts import Parts
+from edge.stages.rings import Rings
+from edge.stages.showing import Showing
+from edge.stages.writing import Writing
 from edge.stopwatch import Stopwatch
-from edge.viewer import Viewer
-from hw.camera import Camera, CameraLostError
+from edge.supervise.heat import Allowance
+from edge.supervise.notify import Notifier
+from edge.supervise.pulse import Progress, Pulse
+from edge.supervise.stages import STAGES
+from edge.supervise.thermometer import Thermometer
+
+__all__ = ["Daemon", "Parts"]
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-LIVE_RING = 32
-"""About a second of frames: what a busy disk or a short stall may hold up without a loss."""
-HDR_RING = 8
-"""Fused frames are 12 MB each at 960x540."""
-WAITING_RING = 6
-"""A source that can wait fills every ring; what is in them has to be finished when it is told to stop."""
-STAGE_LIMIT_S = 10.0
-POLL_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a recording is put together from."""
-
-    config: Config
-    opened: OpenRig
-    fusion: Fusion
-    session: SessionWriter
-    reporter: Reporter
-    hub: PreviewHub
+TICK_S = 0.25
+SECOND_S = 1.0
 
 
 class Daemon:
@@ -70,36 +49,33 @@ class Daemon:
     ``duration_s`` is session time: a simulation slower than real time still records so many frames.
     """
 
-    def __init__(self, parts: Parts, duration_s: float | None = None) -> None:
+    def __init__(
+        self, parts: Parts, duration_s: float | None = None, notifier: Notifier | None = None
+    ) -> None:
         self._parts = parts
-        self._duration_ns = None if duration_s is None else round(duration_s * 1e9)
+        report = parts.reporter
         self.stopping = threading.Event()
-        self._hurrying = threading.Event()
-        self._crew = Crew(self.stopping, parts.reporter.health)
-        report, depth = parts.reporter, WAITING_RING if parts.opened.can_wait else LIVE_RING
-        self._watch = Stopwatch(
-            time.monotonic_ns, lambda stage, ms: report.health.observe("stage_ms", ms, stage)
+        self._notifier = notifier or Notifier()
+        self._crew = Crew(self.stopping, report.health, self._replaced)
+        watch = Stopwatch(time.monotonic_ns, lambda stage, ms: report.health.observe("stage_ms", ms, stage))
+        self.progress = Progress()
+        self._pulse = Pulse(self._notifier, self.progress, self._status)
+        self._rings = Rings(parts.opened.can_wait, parts.config.masters.enabled, report)
+        duration_ns = None if duration_s is None else round(duration_s * 1e9)
+        self._filming = Filming(
+            parts, self._rings, self.progress, self.stopping, self._crew.beat, duration_ns
         )
-        self.intake = Intake(self._stamped, report.camera_drop)
-        self._frames: Ring[Stamped] = Ring(
-            "frames", depth, lambda s: report.stage_drop("fuse", "too_slow", s.frame.seq, s.frame.camera)
+        self._writing = Writing(parts, self._rings, self.progress, watch)
+        self._fusing = Fusing(parts, self._rings, watch, self._deliver)
+        self._showing = Showing(parts, self._rings, watch)
+        self._thermometer = Thermometer(
+            parts.config.thermal, parts.config.masters.enabled, report, self._allow, self.stopping
         )
-        self._hdr: Ring[Fused] = Ring(
-            "hdr",
-            min(depth, HDR_RING),
-            lambda f: report.stage_drop("encode", "too_slow", f.hdr.seq, "reference"),
-        )
-        self._pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
-        self._masters = self._master_rings(depth) if parts.config.masters.enabled else {}
-        self._viewer = Viewer(parts.config.preview, parts.hub, report.health, self._watch)
-        self._steering = steered(parts.config, parts.opened, report.health, report.sidecar)
-        self.line = self._fusion_line()
-        self._recorder = self._hdr_recorder() if parts.config.hdr.enabled else None
 
     def run(self, every_second: Callable[[], bool]) -> None:
         """Record until the duration is over, ``stopping`` is set, or ``every_second`` returns False.
 
-        A stage that fails ends the recording in good order; its error is raised at the end.
+        A stage that fails for good ends the recording in good order; its error is raised at the end.
         """
         rig, sidecar = self._parts.opened.rig, self._parts.session.sidecar
         rig.reference.set_exposures([self._parts.opened.reference_exposure])
@@ -110,210 +86,98 @@ class Daemon:
             rig.reference.start()
             rig.secondary.start()
             self._parts.reporter.clock.start(rig.trigger)
-            while not self.stopping.wait(1.0):
-                self._publish_rings()
-                if not every_second():
-                    self.stopping.set()
+            self._watch_over(every_second)
         finally:
             self._end()
         if self._crew.failure is not None:
             raise self._crew.failure
-        self._parts.reporter.clocks(self.intake, last=True)
+        self._parts.reporter.clocks(self._filming.intake, last=True)
+
+    def configure(self, config: Config) -> None:
+        """Take over what can change while filming (edge/settings/live.py). Any thread."""
+        for stage in (self._filming, self._showing, self._writing, self._thermometer):
+            stage.configure(config)
 
     def stop(self) -> None:
         """Ask for the end, soon: what waits for fusion goes on the merge. Safe in a signal handler."""
-        self._hurrying.set()
+        self._fusing.hurry()
         self.stopping.set()
+
+    def offer(self, late: Late) -> None:
+        """An engine that became ready meanwhile. Any thread."""
+        self._fusing.offer(late)
+
+    def _watch_over(self, every_second: Callable[[], bool]) -> None:
+        published_s = time.monotonic()
+        while not self.stopping.wait(TICK_S):
+            now_s = time.monotonic()
+            self._crew.look(now_s)
+            gate = self._parts.session.gate
+            blocked = gate is not None and gate.blocked is not None
+            self._pulse.tick(self._crew.watches(now_s), now_s, blocked)
+            if now_s - published_s < SECOND_S:
+                continue
+            published_s = now_s
+            self._rings.publish()
+            self._parts.reporter.clocks(self._filming.intake)
+            self._parts.reporter.cameras(self._parts.opened.rig)
+            if not every_second():
+                self.stopping.set()
 
     def _end(self) -> None:
         """Stop filming, let every stage finish what it holds, in the order of the way of a frame."""
         self.stopping.set()
+        self._notifier.stopping()
         rig = self._parts.opened.rig
         for stop in (rig.reference.stop, rig.secondary.stop, rig.trigger.stop):
             stop()
         self._crew.join("capture")
-        self._steering.close()
-        for ring in (self._frames, *self._masters.values()):
+        self._filming.close()
+        for ring in (self._rings.frames, *self._rings.masters.values()):
             ring.close()
         self._crew.join("fuse")
-        self._hdr.close()
-        self._pictures.close()
+        self._rings.hdr.close()
+        self._rings.pictures.close()
         self._crew.join()
 
-    # set-up
-
-    def _fusion_line(self) -> FusionLine:
-        parts, report = self._parts, self._parts.reporter
-        return build_line(
-            parts.config,
-            parts.opened.as_source(),
-            parts.fusion.engines,
-            parts.fusion.plan,
-            wait_ns=round(parts.config.pair.wait_ms * 1e6),
-            watch=self._watch,
-            reports=Reports(
-                partial(report.stage_drop, "pair", camera="secondary"),
-                report.rung_changed,
-                report.rung_failed,
-            ),
-        )
-
-    def _hdr_recorder(self) -> HdrRecorder:
-        parts, info = self._parts, self._parts.opened.rig.reference.info
-        return HdrRecorder(
-            parts.session,
-            parts.config.hdr,
-            width=info.width,
-            height=info.height,
-            fps=1e6 / info.frame_period_us,
-            origin_ns=0,
-            full_scale=parts.opened.full_scale,
-            watch=self._watch,
-            on_segment=parts.reporter.segment_closed,
-        )
-
-    def _master_rings(self, depth: int) -> dict[CameraName, Ring[Stamped]]:
-        drop = self._parts.reporter.stage_drop
-        names: tuple[CameraName, ...] = ("reference", "secondary")
-        return {
-            name: Ring(name, depth, lambda s: drop("masters", "too_slow", s.frame.seq, s.frame.camera))
-            for name in names
-        }
-
     def _start_stages(self) -> None:
-        rig, start = self._parts.opened.rig, self._crew.start
-        for name, ring in self._masters.items():
-            start(f"{name} masters", partial(self._write_masters, name, ring), STAGE_LIMIT_S)
-        start("encode", self._encode, STAGE_LIMIT_S)
-        start("viewer", self._view, STAGE_LIMIT_S)
-        start("fuse", self._fuse, STAGE_LIMIT_S)
+        """A stage that is given up closes its ring, so that nobody waits for it."""
+        rig, post, rings = self._parts.opened.rig, self._crew.post, self._rings
+        for name, ring in rings.masters.items():
+            post(STAGES[f"{name} masters"], partial(self._writing.masters, name), ring.close)
+        post(STAGES["encode"], self._writing.video, rings.hdr.close)
+        post(STAGES["viewer"], self._showing.run, rings.pictures.close)
+        post(self._fusing.stage, self._fusing.run, rings.frames.close)
+        post(STAGES["heat"], self._thermometer.run)
         if self._parts.opened.can_wait:
-            start("capture", self._capture_in_order, STAGE_LIMIT_S)
-        else:
-            steer = partial(self._steering.run, partial(self._crew.beat, "exposure"))
-            start("exposure", steer, STAGE_LIMIT_S)
-            start("capture reference", partial(self._capture_live, rig.reference), STAGE_LIMIT_S)
-            start("capture secondary", partial(self._capture_live, rig.secondary), STAGE_LIMIT_S)
-
-    # the stages, each in its own thread
-
-    def _capture_in_order(self) -> None:
-        rig = self._parts.opened.rig
-
-        def between() -> None:
-            self._crew.beat("capture")
-            self._steering.act()
-
-        read_in_order(rig.reference, rig.secondary, self.intake, self.stopping, between)
-        self.stopping.set()
-
-    def _capture_live(self, camera: Camera) -> None:
-        stage = f"capture {camera.info.name}"
-        try:
-            read_live(camera, self.intake, self.stopping, partial(self._crew.beat, stage))
-        except CameraLostError as error:
-            if camera.info.name == "reference":
-                raise
-            log.error("%s", error)  # the page names it as soon as its frames are missed
-        if camera.info.name == "reference":
-            self.stopping.set()  # the end of a recording
-
-    def _stamped(self, item: Stamped) -> None:
-        """Every good frame passes here, in the capture threads."""
-        if self._duration_ns is not None and item.t_ns >= self._duration_ns:
-            self.stopping.set()
+            post(STAGES["capture"], lambda _turn: self._filming.in_order())
             return
-        self._parts.reporter.received(item.frame, item.t_ns)
-        self._steering.take(item)
-        ring = self._masters.get(item.frame.camera)
-        if ring is None:
-            self._parts.session.sidecar.frame(item.frame, item.t_ns, None)
-        else:
-            self._put(ring, item)
-        self._put(self._frames, item)
+        post(STAGES["exposure"], self._filming.steer)
+        post(STAGES["capture reference"], lambda _turn: self._filming.live(rig.reference))
+        post(STAGES["capture secondary"], lambda _turn: self._filming.live(rig.secondary))
 
-    def _write_masters(self, name: CameraName, ring: Ring[Stamped]) -> None:
-        rig, session, config = self._parts.opened.rig, self._parts.session, self._parts.config
-        info = (rig.reference if name == "reference" else rig.secondary).info
-        settings = MasterSettings(segment_s=config.masters.segment_s, sync_s=config.hdr.sync_s)
-        writer = MasterWriter.of(session.path, info, settings, self._parts.reporter.segment_closed)
-        try:
-            self._each(ring, f"{name} masters", partial(self._write_master, writer))
-        finally:
-            writer.close()
+    def _deliver(self, fused: Fused, turn: Turn) -> None:
+        """From the fusion stage to those behind it."""
+        if self._parts.config.hdr.enabled:
+            self._rings.put(self._rings.hdr, fused, turn.beat)
+        self._showing.offer(fused)
 
-    def _write_master(self, writer: MasterWriter, item: Stamped) -> None:
-        with self._watch.stage("masters"):
-            location = writer.write(item.frame, item.t_ns)
-        self._parts.session.sidecar.frame(item.frame, item.t_ns, location)
+    def _allow(self, allowance: Allowance) -> None:
+        self._fusing.allow(allowance)
+        self._showing.allow(allowance)
 
-    def _fuse(self) -> None:
-        self._each(self._frames, "fuse", self._fuse_one)
-        for fused in self.line.flush():
-            self._hand_on(fused)
+    def _replaced(self, replaced: Replaced) -> None:
+        """Told in the session, too: who looks at a gap later finds its cause."""
+        self._parts.session.sidecar.event(
+            "stage", stage=replaced.stage, number=replaced.number, why=replaced.why
+        )
 
-    def _fuse_one(self, item: Stamped) -> None:
-        if self._hurrying.is_set():
-            self.line.hurry()
-        for fused in self.line.add(item, item.frame.t_host_ns, len(self._frames)):
-            self._hand_on(fused)
-
-    def _hand_on(self, fused: Fused) -> None:
-        self._parts.reporter.fused(fused.hdr)
-        if self._recorder is not None:
-            self._put(self._hdr, fused)
-        if self._viewer.due(time.monotonic_ns()):
-            self._pictures.put(fused)
-
-    def _encode(self) -> None:
-        try:
-            self._each(self._hdr, "encode", self._encode_one)
-        finally:
-            # Here and not in the main thread: an encoder must never be closed while it is being written to.
-            if self._recorder is not None:
-                self._recorder.close()
-
-    def _encode_one(self, fused: Fused) -> None:
-        if self._recorder is None:
-            return
-        self._parts.reporter.luminance("fused", self._recorder.write(fused.hdr))
-        reference = fused.prepared.reference
-        with self._watch.stage("measure"):
-            mean_mu = mean_mu_luminance(reference, self._parts.opened.full_scale, SAMPLE_STEP)
-        self._parts.reporter.luminance("reference", mean_mu)
-
-    def _view(self) -> None:
-        self._each(self._pictures, "viewer", self._view_one)
-
-    def _view_one(self, fused: Fused) -> None:
-        self._viewer.show(fused, time.monotonic_ns())
-
-    # what the stages share
-
-    def _put(self, ring: Ring[T], item: T) -> None:
-        if self._parts.opened.can_wait:
-            ring.put_waiting(item)
-        else:
-            ring.put(item)
-
-    def _each(self, ring: Ring[T], stage: str, work: Callable[[T], None]) -> None:
-        """``work`` on every item until the ring ends. A stage that fails closes its ring: nobody waits."""
-        try:
-            while True:
-                item = ring.get(POLL_S)
-                self._crew.beat(stage)
-                if item is not None:
-                    work(item)
-        except Closed:
-            return
-        finally:
-            ring.close()
-
-    def _publish_rings(self) -> None:
-        rings: list[Ring[Any]] = [self._frames, self._hdr, *self._masters.values()]
-        for ring in rings:
-            self._parts.reporter.health.gauge("ring_depth", len(ring), ring.name)
-            self._parts.reporter.health.gauge("ring_capacity", ring.capacity, ring.name)
-        self._parts.reporter.health.gauge("encoder_backlog", len(self._hdr))
-        self._parts.reporter.clocks(self.intake)
-        self._parts.reporter.cameras(self._parts.opened.rig)
+    def _status(self) -> str:
+        """For ``systemctl status``."""
+        snapshot = self._parts.reporter.health.snapshot(time.monotonic_ns())
+        rates = snapshot.rates.get("frames", {})
+        rung = snapshot.gauges.get("rung", {}).get(())
+        name = "no rung yet" if rung is None else Rung(int(rung)).name.lower().replace("_", " ")
+        what = "masters" if self._rings.masters else "fused"
+        fps = rates.get(("reference",) if self._rings.masters else ("fused",), 0.0)
+        return f"{self._parts.session.path.name}: {what} {fps:.1f} fps, {name}"

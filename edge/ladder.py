@@ -102,6 +102,19 @@ def renewed(
     return state
 
 
+def below(allowed: Sequence[Rung], best: Rung) -> tuple[Rung, ...]:
+    """The rungs that are no better than ``best``; the last one always remains."""
+    return tuple(rung for rung in allowed if rung >= best or rung == allowed[-1])
+
+
+def limited(state: LadderState, allowed: Sequence[Rung], cause: str, now_ns: int) -> LadderState:
+    """The state where only ``allowed`` is left, because of ``cause``: as it is, or on the best of these."""
+    if state.rung in allowed:
+        return state
+    best = next((rung for rung in allowed if rung > state.rung), allowed[-1])
+    return _move(state, best, cause, now_ns, climbed=False, hold_ns=HOLD_NS)
+
+
 def failed(state: LadderState, rung: Rung, allowed: Sequence[Rung], cause: str, now_ns: int) -> LadderState:
     """The state after ``rung`` broke and is not among ``allowed`` any more: the next one below it."""
     if state.rung != rung:

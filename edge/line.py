@@ -81,6 +81,18 @@ class FusionLine:
         self._alone = False
         self._hurry = False
         self._offers: SimpleQueue[Late] = SimpleQueue()
+        self._ceiling: tuple[Rung, str] = (Rung.MODEL, "")
+        self.at: Rung | None = None
+        """The rung of the frame in hand, for whoever has to know where the line hangs."""
+
+    @property
+    def plan(self) -> LadderPlan:
+        """What the ladder may still do: without the rungs that failed."""
+        return self._plan
+
+    def limit(self, best: Rung, cause: str) -> None:
+        """No rung better than ``best`` from the next frame on, because of ``cause``. Any thread."""
+        self._ceiling = (best, cause)
 
     @property
     def waiting(self) -> int:
@@ -156,7 +168,10 @@ class FusionLine:
         """Fuse on ``rung`` or, where its network fails, on the next below."""
         while True:
             try:
-                return self._fuser.fuse(prepared, rung), cause
+                self.at = rung
+                hdr = self._fuser.fuse(prepared, rung)
+                self.at = None
+                return hdr, cause
             except EngineError as error:
                 rest = tuple(other for other in self._plan.allowed if other is not rung)
                 if self._on_failure is None or not any(other > rung for other in rest):
@@ -176,6 +191,9 @@ class FusionLine:
         if self._hurry:
             cheap = [r for r in self._plan.allowed if r >= Rung.MERGE]
             return (cheap[0] if cheap else self._plan.allowed[-1]), "stopping"
+        best, limited_by = self._ceiling
+        allowed = ladder.below(self._plan.allowed, best)
+        self._state = ladder.limited(self._state, allowed, limited_by, now_ns)
         if self._plan.budget_ns is not None:
-            self._state = ladder.step(self._state, self._plan.allowed, self._plan.budget_ns, backlog, now_ns)
+            self._state = ladder.step(self._state, allowed, self._plan.budget_ns, backlog, now_ns)
         return self._state.rung, "there is a pair again" if was_alone else self._state.cause

@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+WAITING_S = 0.5
+
 
 class Closed(Exception):  # noqa: N818 - the normal end of a stream, not an error
     """The ring is closed and empty."""
@@ -49,10 +51,18 @@ class Ring(Generic[T]):
         if dropped is not None:
             self._on_drop(dropped)
 
-    def put_waiting(self, item: T) -> bool:
-        """Append, waiting for room. False (and the item reported as dropped) if the ring closes first."""
+    def put_waiting(self, item: T, waiting: Callable[[], None] = lambda: None) -> bool:
+        """Append, waiting for room. False (and the item reported as dropped) if the ring closes first.
+
+        ``waiting`` is called meanwhile, every WAITING_S: who waits for another is not hung.
+        """
+
+        def room() -> bool:
+            return self._closed or len(self._items) < self.capacity
+
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self.capacity)
+            while not self._changed.wait_for(room, WAITING_S):
+                waiting()
             if not self._closed:
                 self._items.append(item)
                 self._changed.notify_all()
@@ -71,6 +81,12 @@ class Ring(Generic[T]):
             if self._closed:
                 raise Closed(self.name)
             return None
+
+    def give_back(self, item: T) -> None:
+        """Make ``item`` the oldest again: who got it was replaced before it began with it."""
+        with self._changed:
+            self._items.appendleft(item)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End the stream: what is inside can still be read, nothing new is taken."""

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -28,45 +29,88 @@ from edge.preview import PreviewHub
 from edge.report import Reporter
 from edge.rig import OpenRig, open_rig
 from edge.session import SessionHeader, SessionWriter
+from edge.settings.reload import Reload
+from edge.supervise.notify import Notifier
+from edge.supervise.start import MEASURING_S, StopAskedError, open_when_there
 from edge.web.appliance import start_page
 
 log = logging.getLogger(__name__)
 
 
-def run_daemon(config: Config, duration_s: float | None, session_dir: Path | None) -> int:
+def run_daemon(
+    config: Config,
+    duration_s: float | None,
+    session_dir: Path | None,
+    reload: Reload | None = None,
+    wait: bool = False,
+) -> int:
     """Record until ``duration_s`` of session time, SIGINT or SIGTERM. Returns the exit code.
+
+    ``reload`` changes ``config`` while it records; None: nothing does. With ``wait`` cameras that are not
+    there yet are waited for. systemd is told, where it is there.
 
     Raises TwinhdrError for what a person can repair; a stage that fails raises its own error after all files
     have been closed.
     """
-    health, hub = Health(), PreviewHub()
-    opened = open_rig(config)
-    info = opened.rig.reference.info
-    with _page(config, health, hub):
-        log.info("measuring what the networks cost on this machine")
-        health.event(time.monotonic_ns(), "measuring what the networks cost on this machine")
-        fusion = open_fusion(
-            config.fuse,
-            width=info.width,
-            height=info.height,
-            period_ns=info.frame_period_us * 1e3,
-            can_wait=opened.can_wait,
-            aligner=aligner_of(config),
-        )
-        folder = session_dir or config.store.root / session_name(_utc_now())
-        session = SessionWriter.create(folder, session_header(config, opened, folder.name))
-        reporter = Reporter(health, session.sidecar)
-        reporter.fusion(fusion, info.frame_period_us / 1e3)
-        health.text("session", folder.name)
-        health.text("source", opened.source)
-        health.gauge("age_limit_ms", config.pair.max_age_ms)
-        log.info("recording %s to %s", opened.source, folder)
-        daemon = Daemon(Parts(config, opened, fusion, session, reporter, hub), duration_s)
-        watch = engine_watch(config, fusion, daemon, reporter)
-        with _signals(daemon), contextlib.closing(watch):
-            _record(daemon, config, session, health, watch)
+    health, hub, notifier = Health(), PreviewHub(), Notifier.from_environment()
+    stopper = _Stopper()
+    try:
+        with (
+            contextlib.closing(notifier),
+            _signals(stopper),
+            _page(config, health, hub),
+            ExitStack() as closing,
+        ):
+            opened = open_when_there(
+                lambda: open_rig(config),
+                health,
+                notifier,
+                attempt_s=2.0 * config.gige.open_timeout_s,
+                wait=wait,
+            )
+            closing.callback(_release, opened)
+            fusion = _measured(config, opened, health, notifier)
+            folder = session_dir or config.store.root / session_name(_utc_now())
+            session = SessionWriter.create(folder, session_header(config, opened, folder.name))
+            reporter = Reporter(health, session.sidecar)
+            reporter.fusion(fusion, opened.rig.reference.info.frame_period_us / 1e3)
+            health.text("session", folder.name)
+            health.text("source", opened.source)
+            health.gauge("age_limit_ms", config.pair.max_age_ms)
+            log.info("recording %s to %s", opened.source, folder)
+            daemon = Daemon(Parts(config, opened, fusion, session, reporter, hub), duration_s, notifier)
+            stopper.daemon = daemon
+            closing.enter_context(contextlib.closing(watch := engine_watch(config, fusion, daemon, reporter)))
+            _record(daemon, config, session, health, watch, reload)
+    except StopAskedError:
+        log.info("asked to stop before recording began")
+        return 0
     log.info("recording ended; session %s", folder)
     return 0
+
+
+def _measured(config: Config, opened: OpenRig, health: Health, notifier: Notifier) -> Fusion:
+    """The networks, opened and measured: the start of minutes on a small machine."""
+    said = "measuring what the networks cost on this machine"
+    log.info("%s", said)
+    health.event(time.monotonic_ns(), said)
+    notifier.extend(MEASURING_S)
+    notifier.status(said)
+    info = opened.rig.reference.info
+    return open_fusion(
+        config.fuse,
+        width=info.width,
+        height=info.height,
+        period_ns=info.frame_period_us * 1e3,
+        can_wait=opened.can_wait,
+        aligner=aligner_of(config),
+    )
+
+
+def _release(opened: OpenRig) -> None:
+    """Give back cameras that never filmed, too: a GigE camera is held by who opened it."""
+    for stop in (opened.rig.reference.stop, opened.rig.secondary.stop, opened.rig.trigger.stop):
+        stop()
 
 
 def engine_watch(config: Config, fusion: Fusion, daemon: Daemon, reporter: Reporter) -> EngineWatch:
@@ -83,7 +127,7 @@ def engine_watch(config: Config, fusion: Fusion, daemon: Daemon, reporter: Repor
         return probe_engine(engine, height, width, aligner)
 
     def ready(late: Late) -> None:
-        daemon.line.offer(late)
+        daemon.offer(late)
         reporter.engine_ready(late)
 
     means = Means(proof_state, open_late, probe, ready, reporter.models)
@@ -91,14 +135,24 @@ def engine_watch(config: Config, fusion: Fusion, daemon: Daemon, reporter: Repor
 
 
 def _record(
-    daemon: Daemon, config: Config, session: SessionWriter, health: Health, watch: EngineWatch
+    daemon: Daemon,
+    config: Config,
+    session: SessionWriter,
+    health: Health,
+    watch: EngineWatch,
+    reload: Reload | None,
 ) -> None:
     begin_ns = time.monotonic_ns()
     housekeeper = Housekeeper(health, session.path, config.store)
+    if reload is not None:
+        reload.running.follow(daemon.configure)
+        reload.running.follow(lambda config: housekeeper.configure(config.store))
 
     def every_second() -> bool:
         now_ns = time.monotonic_ns()
         watch.poll()
+        if reload is not None:
+            reload.poll(now_ns, health)
         return housekeeper.tick((now_ns - begin_ns) / 1e9, now_ns)
 
     try:
@@ -163,14 +217,22 @@ def _page(config: Config, health: Health, hub: PreviewHub, main: Path | None = N
             server.stop()
 
 
+class _Stopper:
+    """What SIGINT and SIGTERM do: end the recording in order, or the waiting for it at once."""
+
+    def __init__(self) -> None:
+        self.daemon: Daemon | None = None
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.daemon is None:
+            raise StopAskedError
+        self.daemon.stop()
+
+
 @contextlib.contextmanager
-def _signals(daemon: Daemon) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the daemon to end."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        daemon.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(stopper: _Stopper) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for the end."""
+    before = {number: signal.signal(number, stopper) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""What keeps the recorder going without a person: systemd, restarts of stages, heat, and waiting for parts."""
+"""What keeps the recorder going without a person: systemd, restarts of stages, heat, waiting at the start."""

@@ -72,7 +72,7 @@ class Notifier:
         self._tell("STOPPING=1")
 
     def reloading(self) -> None:
-        """The configuration is read again; ``ready`` follows. Carries the time that Type=notify-reload needs."""
+        """The configuration is read again; ``ready`` follows. Type=notify-reload asks for the time."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={self._now_ns() // 1000}")
 
     def extend(self, seconds: float) -> None:

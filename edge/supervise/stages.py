@@ -63,7 +63,7 @@ STAGES: Final = MappingProxyType(
                 5.0,
                 Budget(),
                 Spent.ENDS,
-                "a new thread; a rung that hung is given up, with it every network, since they share a device",
+                "a new thread a rung below; a network that hung costs all networks, they share a device",
                 "fused frames that the ring of 32 cannot hold meanwhile; masters have every one of them",
             ),
             Stage(

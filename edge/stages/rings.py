@@ -1,0 +1,81 @@
+"""The rings between the stages, and how a stage works through one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from edge.crew import Turn
+from edge.frames import CameraName
+from edge.line import Fused
+from edge.pair import Stamped
+from edge.report import Reporter
+from edge.ring import Closed, Ring
+
+T = TypeVar("T")
+
+LIVE_RING = 32
+"""About a second of frames: what a busy disk or a short stall may hold up without a loss."""
+HDR_RING = 8
+"""Fused frames are 12 MB each at 960x540."""
+WAITING_RING = 6
+"""A source that can wait fills every ring; what is in them has to be finished when it is told to stop."""
+POLL_S = 0.25
+
+
+class Rings:
+    """All of a recording. With a source that ``can_wait`` the writer waits, else the oldest item goes."""
+
+    def __init__(self, can_wait: bool, masters: bool, report: Reporter) -> None:
+        self._can_wait = can_wait
+        depth = WAITING_RING if can_wait else LIVE_RING
+        self.frames: Ring[Stamped] = Ring(
+            "frames", depth, lambda s: report.stage_drop("fuse", "too_slow", s.frame.seq, s.frame.camera)
+        )
+        self.hdr: Ring[Fused] = Ring(
+            "hdr",
+            min(depth, HDR_RING),
+            lambda f: report.stage_drop("encode", "too_slow", f.hdr.seq, "reference"),
+        )
+        self.pictures: Ring[Fused] = Ring("pictures", 1, lambda _: None)
+        names: tuple[CameraName, ...] = ("reference", "secondary") if masters else ()
+        self.masters = {
+            name: Ring[Stamped](
+                name,
+                depth,
+                lambda s: report.stage_drop("masters", "too_slow", s.frame.seq, s.frame.camera),
+            )
+            for name in names
+        }
+        self._health = report.health
+
+    def put(self, ring: Ring[T], item: T, waiting: Callable[[], None]) -> None:
+        """Hand ``item`` on; ``waiting`` is called while there is no room."""
+        if self._can_wait:
+            ring.put_waiting(item, waiting)
+        else:
+            ring.put(item)
+
+    def publish(self) -> None:
+        """How full they are."""
+        rings: list[Ring[Any]] = [self.frames, self.hdr, *self.masters.values()]
+        for ring in rings:
+            self._health.gauge("ring_depth", len(ring), ring.name)
+            self._health.gauge("ring_capacity", ring.capacity, ring.name)
+        self._health.gauge("encoder_backlog", len(self.hdr))
+
+
+def each(ring: Ring[T], turn: Turn, work: Callable[[T], None]) -> None:
+    """``work`` on every item until the ring ends or the turn is over (TurnOver)."""
+    while True:
+        turn.beat()
+        try:
+            item = ring.get(POLL_S)
+        except Closed:
+            return
+        if item is None:
+            continue
+        if turn.over:
+            ring.give_back(item)
+            turn.check()
+        work(item)

@@ -1,0 +1,51 @@
+"""The preview stage: the newest fused frame to the page, never in the way of the recording."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from edge.config_schema import Config
+from edge.crew import Turn
+from edge.line import Fused
+from edge.stages.parts import Parts
+from edge.stages.rings import Rings, each
+from edge.stopwatch import Stopwatch
+from edge.supervise.heat import Allowance
+from edge.viewer import Viewer
+
+
+class Showing:
+    """Asked by the fusion stage whether a picture is due; shows it in a thread of its own."""
+
+    def __init__(self, parts: Parts, rings: Rings, watch: Stopwatch) -> None:
+        self._parts = parts
+        self._rings = rings
+        self._watch = watch
+        self._allowance = Allowance()
+        self._viewer = self._new_viewer()
+
+    def allow(self, allowance: Allowance) -> None:
+        """What heat and power leave. Any thread."""
+        self._allowance = allowance
+
+    def configure(self, config: Config) -> None:
+        """Rate, width and quality, from the next picture on. Any thread."""
+        self._parts = replace(self._parts, config=config)
+        self._viewer.configure(config.preview)
+
+    def offer(self, fused: Fused) -> None:
+        """Show it, if a picture is due."""
+        if self._allowance.preview and self._viewer.due(time.monotonic_ns()):
+            self._rings.pictures.put(fused)
+
+    def run(self, turn: Turn) -> None:
+        """Show until the ring ends."""
+        if turn.number:
+            self._viewer = self._new_viewer()
+        viewer = self._viewer
+        each(self._rings.pictures, turn, lambda fused: viewer.show(fused, time.monotonic_ns()))
+
+    def _new_viewer(self) -> Viewer:
+        parts = self._parts
+        return Viewer(parts.config.preview, parts.hub, parts.reporter.health, self._watch)
