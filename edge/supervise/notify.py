@@ -53,6 +53,11 @@ class Notifier:
         ours = usec.isdigit() and int(usec) > 0 and (not pid or pid == str(os.getpid()))
         return cls(environ.get(SOCKET) or None, int(usec) / 1e6 if ours else None)
 
+    @property
+    def present(self) -> bool:
+        """Whether there is somebody to tell: a service manager started this process."""
+        return self._to is not None
+
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is over."""
         self._tell("READY=1", *self._changed(status))

@@ -122,6 +122,17 @@ class WebServer:
         self._threads.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def ask(self, answered: threading.Event) -> None:
+        """Set ``answered`` from the event loop, as soon as it gets to it."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it will never answer
+                self._loop.call_soon_threadsafe(answered.set)
+
     def __enter__(self) -> WebServer:
         self.start()
         return self
