@@ -39,6 +39,7 @@ state=$(dirname "$0")/unit
 case " $* " in
   *" --property=ActiveState "*) sed -n 1p "$state" ;;
   *" --property=NRestarts "*) sed -n 2p "$state" ;;
+  *" --property=InvocationID "*) sed -n 3p "$state" ;;
 esac
 """
 
@@ -70,13 +71,13 @@ def own_installer(device: Device, *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def systemd(folder: Path, *, active: str, restarts: int) -> dict[str, str]:
+def systemd(folder: Path, *, active: str, restarts: int, run: str = "") -> dict[str, str]:
     """An environment in which the recorder is in this state."""
     (folder / "bin").mkdir(exist_ok=True)
     program = folder / "bin" / "systemctl"
     program.write_text(SYSTEMCTL)
     program.chmod(0o755)
-    (folder / "bin" / "unit").write_text(f"{active}\n{restarts}\n")
+    (folder / "bin" / "unit").write_text(f"{active}\n{restarts}\n{run}\n")
     return {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 
 
@@ -175,6 +176,23 @@ def test_a_release_that_does_not_record_is_left_again(device: Device, tmp_path: 
     assert device.call("run") == "called: run\n"
     assert not (device.root / "opt/twinhdr/probation").exists()
     assert own_installer(device, "rollback").returncode == 1  # what failed is no release to go back to
+
+
+def test_the_old_process_does_not_vouch_for_the_new_release(device: Device, tmp_path: Path) -> None:
+    """The old release is active until its restart begins; a release that never starts would stay by that."""
+    upgrade(device)
+    mark = device.root / "opt/twinhdr/probation"
+    mark.write_text(mark.read_text().replace("run=", "run=before"))
+    assert judge(device, systemd(tmp_path, active="active", restarts=0, run="before")).returncode == 1
+    assert device.call("run") == "called: run\n"
+
+
+def test_an_installation_that_was_cut_still_owes_the_restart(device: Device) -> None:
+    """Run again, it finds every file in place; the old release would film on and be judged in its place."""
+    (device.clone.folder / "edge/cli.py").write_text(NEW)
+    assert device.bash("start_release() { kill -9 $BASHPID; }; main").returncode != 0
+    ended = device.bash("start_release() { is_changed && echo owed; }; main")
+    assert ended.stdout.count("owed") == 1, ended.stderr
 
 
 def test_a_probation_that_was_cut_before_the_switch_judges_nothing(device: Device, tmp_path: Path) -> None:

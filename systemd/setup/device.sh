@@ -15,6 +15,7 @@ DEVICE_FILES=(
   "systemd/60-twinhdr.conf|/etc/sysctl.d/60-twinhdr.conf|ours"
   "systemd/70-twinhdr.rules|/etc/udev/rules.d/70-twinhdr.rules|ours"
   "systemd/60-twinhdr-watchdog.conf|/etc/systemd/system.conf.d/60-twinhdr-watchdog.conf|ours"
+  "systemd/60-twinhdr-journal.conf|/etc/systemd/journald.conf.d/60-twinhdr-journal.conf|ours"
   "systemd/twinhdr.service|/etc/systemd/system/twinhdr.service|ours"
   "systemd/twinhdr-engine.service|/etc/systemd/system/twinhdr-engine.service|ours"
   "systemd/twinhdr-probation.service|/etc/systemd/system/twinhdr-probation.service|ours"
@@ -60,31 +61,38 @@ make_user() {
   done
 }
 
+# conf.d is the service's own: the page and a USB stick write there, and never into config.yaml.
 make_folders() {
-  install -d -m 755 "$ROOT/etc/twinhdr" "$ROOT/etc/twinhdr/conf.d"
-  if [[ -n $ROOT ]]; then
-    install -d -m 750 "$ROOT/var/lib/twinhdr"
-  else
-    install -d -m 750 -o twinhdr -g twinhdr /var/lib/twinhdr
-  fi
+  local owner=()
+  [[ -n $ROOT ]] || owner=(-o twinhdr -g twinhdr)
+  install -d -m 755 "$ROOT/etc/twinhdr"
+  install -d -m 755 "${owner[@]}" "$ROOT/etc/twinhdr/conf.d"
+  install -d -m 750 "${owner[@]}" "$ROOT/var/lib/twinhdr"
 }
 
+# On the disk, and before each change: an installation that was cut still owes the restart when it is run again.
+mark_changed() { touch "$ROOT/opt/twinhdr/changed"; }
+is_changed() { [[ -e $ROOT/opt/twinhdr/changed ]]; }
+
 # Written beside and renamed: a unit that was cut in half would not start at the next boot.
-put() { # FILE TARGET; sets CHANGED
+put() { # FILE TARGET
   local mode=644
   if cmp -s "$1" "$2"; then return; fi
   say "writing $2"
+  mark_changed
   [[ ! -x $1 ]] || mode=755
   install -D -m "$mode" "$1" "$2.new"
   mv -T "$2.new" "$2"
-  CHANGED=yes
 }
 
 put_files() { # RELEASE
   local row file target kind folder=$ROOT/opt/twinhdr/releases/$1
   for row in "${DEVICE_FILES[@]}"; do
     IFS='|' read -r file target kind <<<"$row"
-    [[ -e $folder/$file ]] || continue # an older release, on the way back, has fewer
+    if [[ ! -e $folder/$file ]]; then # an older release, on the way back, has fewer
+      [[ $kind != ours ]] || rm -f "$ROOT$target"
+      continue
+    fi
     [[ $kind == ours || ! -e $ROOT$target ]] || continue
     put "$folder/$file" "$ROOT$target"
   done
@@ -98,6 +106,9 @@ apply_settings() {
     udevadm control --reload || warn "udev could not be told of the new names; they are there at the next boot"
     udevadm trigger --subsystem-match=tty --subsystem-match=usb || true # what is plugged in gets its name now
   fi
+  if systemd_runs && is_changed; then
+    systemctl try-restart systemd-journald.service || warn "the journal keeps its old size until the next boot"
+  fi
 }
 
 systemd_runs() { [[ -z $ROOT && -d /run/systemd/system ]]; }
@@ -107,7 +118,11 @@ enable_units() {
     warn "left out: there is no systemctl, so nothing starts twinhdr at boot"
     return
   fi
-  systemctl --quiet --root="${ROOT:-/}" enable "${UNITS[@]}"
+  local unit units=()
+  for unit in "${UNITS[@]}"; do
+    [[ ! -e $ROOT/etc/systemd/system/$unit ]] || units+=("$unit")
+  done
+  systemctl --quiet --root="${ROOT:-/}" enable "${units[@]}"
   systemd_runs || { note "left out: systemd does not run here; twinhdr starts when this system boots"; return 0; }
   systemctl daemon-reload
 }
@@ -115,9 +130,11 @@ enable_units() {
 # What is running is restarted only for something new. The probation then decides whether that stays.
 start_release() {
   systemd_runs || return 0
-  if [[ -n $CHANGED ]]; then
+  if is_changed; then
     say "starting twinhdr.service"
+    systemctl reset-failed twinhdr.service 2>/dev/null || true # what failed before must not count against it
     systemctl restart --no-block twinhdr.service
+    rm -f /opt/twinhdr/changed
   elif ! systemctl --quiet is-active twinhdr.service; then
     systemctl start --no-block twinhdr.service
   fi

@@ -28,13 +28,14 @@ begin_probation() { # OLD NEW
     note "twinhdr was not recording, so the new release stays whatever it does"
     return
   fi
-  printf 'old=%s\nnew=%s\n' "$1" "$2" >"$ROOT/opt/twinhdr/probation.new"
+  local run=""
+  ! systemd_runs || run=$(systemctl show twinhdr.service --property=InvocationID --value)
+  printf 'old=%s\nnew=%s\nrun=%s\n' "$1" "$2" "$run" >"$ROOT/opt/twinhdr/probation.new"
   mv -T "$ROOT/opt/twinhdr/probation.new" "$ROOT/opt/twinhdr/probation"
 }
 
 install_device() {
   local release base=$ROOT/opt/twinhdr
-  CHANGED=""
   check_root
   [[ -d $HERE/edge ]] || die "this is an installed release; to upgrade, run install.sh of a newer clone or bundle"
   check_machine "$base" 2000
@@ -69,7 +70,6 @@ await_probation() {
 # With --to, for the probation, there is no way forward again: what failed is not a release to go back to.
 roll_back() { # [--to RELEASE]
   local previous base=$ROOT/opt/twinhdr
-  CHANGED=""
   check_root
   previous=$(release_of previous)
   if [[ ${1:-} == --to ]]; then previous=${2:-}; fi
@@ -94,6 +94,7 @@ uninstall_device() { # [--purge]
   if command -v systemctl >/dev/null; then
     ! systemd_runs || systemctl --quiet stop "${UNITS[@]}" 2>/dev/null || true
     systemctl --quiet --root="${ROOT:-/}" disable "${UNITS[@]}" 2>/dev/null || true
+    ! systemd_runs || systemctl reset-failed "${UNITS[@]}" 2>/dev/null || true
   fi
   for row in "${DEVICE_FILES[@]}"; do
     IFS='|' read -r _ target kind <<<"$row"
@@ -101,7 +102,11 @@ uninstall_device() { # [--purge]
     rm -f "$ROOT$target"
   done
   rm -rf "$ROOT/opt/twinhdr"
-  ! systemd_runs || systemctl daemon-reload
+  if systemd_runs; then
+    systemctl daemon-reload
+    systemctl try-restart systemd-journald.service || true # as large again as it was before
+    ! command -v udevadm >/dev/null || udevadm control --reload || true
+  fi
   if [[ -z $purge ]]; then
     say "twinhdr is uninstalled; kept: $ROOT/etc/twinhdr and $ROOT/var/lib/twinhdr (--purge removes them, too)"
     return

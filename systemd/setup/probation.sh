@@ -6,12 +6,13 @@ set -Eeuo pipefail
 
 BASE=${TWINHDR_ROOT:-}/opt/twinhdr
 HEALTHY_S=${TWINHDR_HEALTHY_S:-60}
-STARTS_S=${TWINHDR_STARTS_S:-120} # how long it may take until the first frame is recorded
+STARTS_S=${TWINHDR_STARTS_S:-180} # how long it may take until the first frame is recorded
 
 mark=$BASE/probation
 [[ -e $mark ]] || exit 0
 old=$(sed -n 's/^old=//p' "$mark")
 new=$(sed -n 's/^new=//p' "$mark")
+run=$(sed -n 's/^run=//p' "$mark")
 
 property() { systemctl show twinhdr.service --property="$1" --value; }
 
@@ -24,14 +25,17 @@ healthy() { # SECONDS: active all the time, and not started anew in it
   done
 }
 
+# What ran when the mark was written is the old release, and may be active until its restart begins.
 started() {
   local end=$((SECONDS + STARTS_S))
   while ((SECONDS < end)); do
-    case $(property ActiveState) in
-      active) return 0 ;;
-      failed) return 1 ;;
-      *) sleep 1 ;;
-    esac
+    if [[ -z $run || $(property InvocationID) != "$run" ]]; then
+      case $(property ActiveState) in
+        active) return 0 ;;
+        failed) return 1 ;;
+      esac
+    fi
+    sleep 1
   done
   return 1
 }

@@ -56,9 +56,9 @@ build_release() { # FOLDER
 point() { # LINK RELEASE; atomic, and relative so that it holds below TWINHDR_ROOT
   local base=$ROOT/opt/twinhdr
   [[ $(readlink "$base/$1" || true) != "releases/$2" ]] || return 0
+  mark_changed
   ln -sfn "releases/$2" "$base/$1.new"
   mv -T "$base/$1.new" "$base/$1"
-  CHANGED=yes
 }
 
 # The way back is named before the switch: a cut between the two leaves the old release with itself as previous.
