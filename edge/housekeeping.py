@@ -1,91 +1,150 @@
-"""Once a second: what was written, what room is left, memory, temperature."""
+"""Once a second: what was written, what room is left, memory, temperature.
+
+The main loop publishes (``tick``); a thread asks the disk, which may not answer for long. What the thread
+found last is what is published, and that it waits is published too.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
-import shutil
+import threading
+import time
 from pathlib import Path
 
 from edge.config_schema import StoreConfig
 from edge.health import Health
+from edge.session import SessionWriter
+from edge.store.eraser import Deleted
+from edge.store.gate import TEXTS, Blocked, DiskGate
+from edge.store.keeper import DiskState, StoreKeeper, disk_floor_bytes
+from edge.store.recover import recover_all
+
+__all__ = ["Housekeeper", "disk_floor_bytes"]
 
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
+ROUND_S = 1.0
+SLOW_NS = 2_000_000_000
+"""A write that takes longer is told: about two rings of frames later the first are lost."""
+CLOSE_S = 5.0
 
-
-def disk_floor_bytes(store: StoreConfig, total_bytes: int) -> int:
-    """What must stay free: the larger of the absolute floor and the share of the disk."""
-    return max(round(store.min_free_gb * 1e9), round(store.min_free_share * total_bytes))
+log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Publishes the figures of the machine and of one session's folder. One thread calls ``tick``."""
+    """Publishes the figures of the machine and of one session. ``tick``, from one thread, waits for no disk.
 
-    def __init__(self, health: Health, folder: Path, store: StoreConfig) -> None:
+    ``start`` begins the thread that keeps the disk, and one that recovers what earlier crashes left.
+    """
+
+    def __init__(self, health: Health, session: SessionWriter, store: StoreConfig) -> None:
         self._health = health
-        self._folder = folder
-        self._store = store
-        self._written: dict[str, int] = {}
+        self._session = session
+        self._gate = session.gate or DiskGate()
+        self._root = store.root
+        self._keeper = StoreKeeper(session, self._gate, store, self._tell)
+        self._published: dict[str, int] = {}
+        self._counted: dict[tuple[str, ...], int] = {}
+        self._blocked: Blocked | None = None
+        self._stop = threading.Event()
+        self._round_ns: int | None = None
+        self._threads: list[threading.Thread] = []
 
     def configure(self, store: StoreConfig) -> None:
-        """From the next tick on. Any thread."""
-        self._store = store
+        """From the next round on. Any thread. The root stays as it is."""
+        self._keeper.store = store
+
+    def start(self) -> None:
+        """Begin to keep the disk."""
+        for work, name in ((self._keep, "storekeeper"), (self._recover, "recovery")):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """End. A disk that hangs is left alone, and what is being recovered goes on next time."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(CLOSE_S)
+        self._threads.clear()
+
+    def round(self) -> None:
+        """What the thread does once a second."""
+        for one in self._keeper.round():
+            self._count_deleted(one)
 
     def tick(self, running_s: float, now_ns: int) -> bool:
-        """Publish; ``running_s`` is real time since recording began. False when the disk is at its floor."""
-        health = self._health
+        """Publish. True: there is no reason of the disk's to end."""
+        health, state = self._health, self._keeper.state
         health.gauge("rss_bytes", _resident_bytes())
         health.gauge("cpu_celsius", _celsius())
-        written = self._publish_written()
-        try:
-            usage = shutil.disk_usage(self._folder)
-        except OSError as error:
-            todo = "Check the disk and its cable."
-            health.condition(
-                "disk", False, now_ns, f"{self._folder}: {error.strerror}; recording ends.", todo
-            )
-            return False
-        above_bytes = usage.free - disk_floor_bytes(self._store, usage.total)
-        health.gauge("disk_free_bytes", usage.free)
-        if written and running_s > 1.0:
-            health.gauge("disk_left_s", max(0.0, above_bytes * running_s / written))
+        self._publish_disk(state)
+        self._publish_faults(state, now_ns)
+        return True
+
+    def _publish_disk(self, state: DiskState) -> None:
+        health = self._health
+        for stream, size in state.sizes.items():
+            health.count("recorded_bytes", stream, n=max(0, size - self._published.get(stream, 0)))
+        self._published |= state.sizes
+        health.gauge("disk_free_bytes", state.free_bytes)
+        left_s = None
+        if state.free_bytes is not None and state.bytes_per_s:
+            left_s = max(0, state.free_bytes - state.floor_bytes) / state.bytes_per_s
+        health.gauge("disk_left_s", left_s)
+
+    def _publish_faults(self, state: DiskState, now_ns: int) -> None:
+        health, blocked = self._health, self._gate.blocked
+        for (stage, cause), total in self._gate.totals.items():
+            health.count("drops", stage, cause, n=self._grown(("drops", stage, cause), total))
+        for cause, total in self._gate.faults.items():
+            health.count("disk_faults", cause, n=self._grown(("faults", cause), total))
+        waiting_ns = max(self._gate.waiting_ns(), now_ns - (self._round_ns or now_ns))
+        health.gauge("disk_waiting_s", waiting_ns / 1e9)
+        text, todo = "", ""
+        if blocked is not None:
+            text, todo = TEXTS[blocked.cause]
+            text = f"{text} ({blocked.said}); it goes on by itself."
+        elif waiting_ns > SLOW_NS:
+            text = f"the disk has not answered for {waiting_ns / 1e9:.0f} s; frames wait, then are lost."
+            todo = "Use a faster disk, or check this one."
+        health.condition("disk", not text, now_ns, text, todo)
         health.condition(
-            "disk",
-            above_bytes > 0,
+            "disk space",
+            not state.nothing_to_delete,
             now_ns,
-            f"{usage.free / 1e9:.1f} GB are free, which is the floor that store.min_free_gb and "
-            "store.min_free_share set; recording ends.",
-            "Delete or move sessions, or lower the floor.",
+            "the floor of store.min_free_gb and store.min_free_share is near, and nothing may be deleted.",
+            "Delete, release or move sessions, or see store.delete.",
+            "warning",
         )
-        return above_bytes > 0
+        if blocked is not None and self._blocked is None:
+            self._session.sidecar.event("disk", cause=blocked.cause, said=blocked.said, ok=False)
+        self._blocked = blocked
 
-    def _publish_written(self) -> int:
-        """Count what each stream has grown by since the last tick; returns the size of all."""
-        sizes = {name: _size_bytes(self._folder / name) for name in _folders(self._folder)}
-        for stream, size in sizes.items():
-            grown = size - self._written.get(stream, 0)
-            self._health.count("recorded_bytes", stream, n=max(0, grown))
-        self._written |= sizes
-        return sum(sizes.values())
+    def _count_deleted(self, one: Deleted) -> None:
+        if not one.problem:
+            self._health.count("deleted", one.what)
+            self._health.count("deleted_bytes", one.what, n=one.size_bytes)
 
+    def _grown(self, key: tuple[str, ...], total: int) -> int:
+        before, self._counted[key] = self._counted.get(key, 0), total
+        return total - before
 
-def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
+    def _keep(self) -> None:
+        while True:
+            self._round_ns = time.monotonic_ns()
+            self.round()
+            self._round_ns = None
+            if self._stop.wait(ROUND_S):
+                return
 
+    def _recover(self) -> None:
+        recover_all(self._root, self._tell, self._stop)
 
-def _size_bytes(folder: Path) -> int:
-    """Of all files below. What is removed while we look, or cannot be read, counts nothing."""
-    total = 0
-    for path, _folders_below, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_size
-    return total
+    def _tell(self, text: str) -> None:
+        log.warning("%s", text)
+        self._health.event(time.monotonic_ns(), text)
 
 
 def _resident_bytes() -> float | None:

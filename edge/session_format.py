@@ -102,6 +102,7 @@ class HdrRecord(_Line):
 class SessionHeader:
     """``session.json``. Mappings hold plain JSON values. ``started_utc`` is for people, never for logic.
 
+    ``clock_synchronised``: whether ``started_utc`` came from a clock that a time server keeps; None: unknown.
     ``transfer`` says how counts between black and white level code light; cameras count linearly, pictures
     from elsewhere may not. ``edge.develop`` undoes it.
     ``exposures`` are the planned ones, in the order in which the camera cycles through them.
@@ -117,6 +118,7 @@ class SessionHeader:
     calibration: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     simulator: Mapping[str, Any] | None = None
+    clock_synchronised: bool | None = None
 
 
 class _Camera(_Line):
@@ -181,6 +183,7 @@ class _Header(_Line):
     calibration: dict[str, Any] | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     simulator: dict[str, Any] | None = None
+    clock_synchronised: bool | None = None
 
 
 def header_to_json(header: SessionHeader) -> str:
@@ -190,7 +193,9 @@ def header_to_json(header: SessionHeader) -> str:
         del camera["name"]
     exposures = {name: [asdict(e) for e in planned] for name, planned in header.exposures.items()}
     rest = {key: getattr(header, key) for key in ("transfer", "colour", "calibration", "config", "simulator")}
-    told = {"session_id": header.session_id, "started_utc": header.started_utc, "software": header.software}
+    told = {
+        key: getattr(header, key) for key in ("session_id", "started_utc", "clock_synchronised", "software")
+    }
     record = (
         {"format": FORMAT, "version": VERSION} | told | {"cameras": cameras, "exposures": exposures} | rest
     )
@@ -227,6 +232,7 @@ def header_from_json(text: bytes) -> SessionHeader:
         calibration=read.calibration,
         config=read.config,
         simulator=read.simulator,
+        clock_synchronised=read.clock_synchronised,
     )
 
 

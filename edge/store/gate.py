@@ -36,10 +36,14 @@ def cause_of(error: OSError) -> Cause:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why nothing is written: the cause by name, and what the system said."""
+    """Why no frame is written: the cause by name, and what the system said.
+
+    ``at_floor``: the disk itself is well, and takes the few bytes of the sidecar's lines.
+    """
 
     cause: Cause
     said: str
+    at_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class DiskGate:
         self._epoch = 0
         self._first: dict[Key, int] = {}
         self._lost: Counter[Key] = Counter()
+        self._totals: Counter[tuple[str, str]] = Counter()
         self._faults: Counter[str] = Counter()
         self._writes: dict[int, int] = {}
 
@@ -89,11 +94,11 @@ class DiskGate:
         """A writer could not write ``where``."""
         self.block(cause_of(error), f"{where}: {error.strerror or error}")
 
-    def block(self, cause: Cause, said: str) -> None:
+    def block(self, cause: Cause, said: str, *, at_floor: bool = False) -> None:
         """Close the gate. The first cause counts; later ones are mostly its consequences."""
         with self._lock:
             if self._blocked is None:
-                self._blocked = Blocked(cause, said)
+                self._blocked = Blocked(cause, said, at_floor)
                 self._epoch += 1
                 self._faults[cause] += 1
 
@@ -109,6 +114,13 @@ class DiskGate:
         with self._lock:
             self._first.setdefault(key, seq)
             self._lost[key] += 1
+            self._totals[stage, key[2]] += 1
+
+    @property
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Frames lost since the start, by stage and cause."""
+        with self._lock:
+            return dict(self._totals)
 
     def take_losses(self) -> list[Loss]:
         """What was lost since the last call."""

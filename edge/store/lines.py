@@ -125,8 +125,9 @@ class LineFeeder:
     def _write(self, batch: list[bytes]) -> list[bytes]:
         """What of ``batch`` is left to write."""
         self._error = None
-        if self._gate.blocked is not None:
-            self._error = OSError(None, f"{self._gate.blocked.said}")
+        blocked = self._gate.blocked
+        if blocked is not None and not blocked.at_floor:
+            self._error = OSError(None, blocked.said)
             return batch
         try:
             if self._epoch != self._gate.epoch:
