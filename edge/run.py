@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import faulthandler
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -30,8 +31,11 @@ from edge.report import Reporter
 from edge.rig import OpenRig, open_rig
 from edge.session import SessionHeader, SessionWriter
 from edge.settings.reload import Reload
+from edge.store.start import new_session
+from edge.store.wallclock import synchronised
 from edge.supervise.notify import Notifier
-from edge.supervise.start import MEASURING_S, StopAskedError, open_when_there
+from edge.supervise.page import PageKeeper
+from edge.supervise.start import CAMERAS, MEASURING_S, SLACK_S, StopAskedError, open_when_there
 from edge.web.appliance import start_page
 
 log = logging.getLogger(__name__)
@@ -42,12 +46,11 @@ def run_daemon(
     duration_s: float | None,
     session_dir: Path | None,
     reload: Reload | None = None,
-    wait: bool = False,
 ) -> int:
     """Record until ``duration_s`` of session time, SIGINT or SIGTERM. Returns the exit code.
 
-    ``reload`` changes ``config`` while it records; None: nothing does. With ``wait`` cameras that are not
-    there yet are waited for. systemd is told, where it is there.
+    ``reload`` changes ``config`` while it records; None: nothing does. Started by systemd it tells how it is
+    doing, and waits for cameras and a disk that are not there yet.
 
     Raises TwinhdrError for what a person can repair; a stage that fails raises its own error after all files
     have been closed.
@@ -58,34 +61,37 @@ def run_daemon(
         with (
             contextlib.closing(notifier),
             _signals(stopper),
-            _page(config, health, hub),
+            _page(config, health, hub) as page,
             ExitStack() as closing,
         ):
-            opened = open_when_there(
-                lambda: open_rig(config),
-                health,
-                notifier,
-                attempt_s=2.0 * config.gige.open_timeout_s,
-                wait=wait,
-            )
+            if notifier.present:
+                faulthandler.enable()  # the watchdog ends what hangs by SIGABRT: the log shows where it hung
+            attempt_s = 2.0 * config.gige.open_timeout_s
+            opened = open_when_there(CAMERAS, lambda: open_rig(config), health, notifier, attempt_s=attempt_s)
             closing.callback(_release, opened)
             fusion = _measured(config, opened, health, notifier)
-            folder = session_dir or config.store.root / session_name(_utc_now())
-            session = SessionWriter.create(folder, session_header(config, opened, folder.name))
+            session = new_session(
+                config.store.root,
+                session_dir,
+                partial(session_header, config, opened),
+                health,
+                wait=notifier.present,
+                pause=partial(_patiently, notifier),
+            )
             reporter = Reporter(health, session.sidecar)
             reporter.fusion(fusion, opened.rig.reference.info.frame_period_us / 1e3)
-            health.text("session", folder.name)
+            health.text("session", session.path.name)
             health.text("source", opened.source)
             health.gauge("age_limit_ms", config.pair.max_age_ms)
-            log.info("recording %s to %s", opened.source, folder)
+            log.info("recording %s to %s", opened.source, session.path)
             daemon = Daemon(Parts(config, opened, fusion, session, reporter, hub), duration_s, notifier)
             stopper.daemon = daemon
             closing.enter_context(contextlib.closing(watch := engine_watch(config, fusion, daemon, reporter)))
-            _record(daemon, config, session, health, watch, reload)
+            _record(daemon, config, session, health, watch, page, reload)
     except StopAskedError:
         log.info("asked to stop before recording began")
         return 0
-    log.info("recording ended; session %s", folder)
+    log.info("recording ended; session %s", session.path)
     return 0
 
 
@@ -140,10 +146,11 @@ def _record(
     session: SessionWriter,
     health: Health,
     watch: EngineWatch,
+    page: PageKeeper,
     reload: Reload | None,
 ) -> None:
     begin_ns = time.monotonic_ns()
-    housekeeper = Housekeeper(health, session.path, config.store)
+    housekeeper = Housekeeper(health, session, config.store)
     if reload is not None:
         reload.running.follow(daemon.configure)
         reload.running.follow(lambda config: housekeeper.configure(config.store))
@@ -151,21 +158,26 @@ def _record(
     def every_second() -> bool:
         now_ns = time.monotonic_ns()
         watch.poll()
+        page.poll(now_ns / 1e9)
         if reload is not None:
             reload.poll(now_ns, health)
         return housekeeper.tick((now_ns - begin_ns) / 1e9, now_ns)
 
     try:
-        daemon.run(every_second)
+        with contextlib.closing(housekeeper):
+            housekeeper.start()
+            daemon.run(every_second)
     except BaseException:
         session.sidecar.close()
         raise
     session.sidecar.end()
 
 
-def session_name(now: datetime.datetime) -> str:
-    """Folder name of a session begun at ``now`` (UTC): sortable, and unique per process."""
-    return now.strftime("%Y%m%dT%H%M%SZ") + f"-{os.getpid()}"
+def _patiently(notifier: Notifier, seconds: float) -> None:
+    """Wait, and have systemd wait as well."""
+    notifier.extend(seconds + SLACK_S)
+    notifier.status("waiting for the disk")
+    time.sleep(seconds)
 
 
 def session_header(config: Config, opened: OpenRig, name: str) -> SessionHeader:
@@ -178,6 +190,7 @@ def session_header(config: Config, opened: OpenRig, name: str) -> SessionHeader:
         session_id=name,
         started_utc=_utc_now().isoformat(timespec="seconds"),
         software=software_version(),
+        clock_synchronised=synchronised(),
         cameras=cameras,
         exposures={
             "reference": (opened.reference_exposure,),
@@ -207,14 +220,10 @@ def _utc_now() -> datetime.datetime:
 
 
 @contextlib.contextmanager
-def _page(config: Config, health: Health, hub: PreviewHub, main: Path | None = None) -> Iterator[None]:
+def _page(config: Config, health: Health, hub: PreviewHub, main: Path | None = None) -> Iterator[PageKeeper]:
     """The live page, if configured. A taken port costs the page, never the recording."""
-    server = start_page(config, health, hub, main)
-    try:
-        yield
-    finally:
-        if server is not None:
-            server.stop()
+    with contextlib.closing(PageKeeper(lambda: start_page(config, health, hub, main), health)) as page:
+        yield page
 
 
 class _Stopper:

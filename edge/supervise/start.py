@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from edge.errors import UnavailableError
+from edge.errors import TwinhdrError, UnavailableError, first_line
 from edge.health import Health
 from edge.supervise.notify import Notifier
 from hw.camera import CameraError, TriggerError
@@ -19,6 +19,8 @@ MEASURING_S = 300.0
 SLACK_S = 30.0
 
 CAMERAS = "cameras"
+MAY_COME: tuple[type[TwinhdrError], ...] = (CameraError, TriggerError, UnavailableError)
+"""What is plugged in, switched on or installed while the recorder waits."""
 
 
 class StopAskedError(BaseException):
@@ -26,31 +28,32 @@ class StopAskedError(BaseException):
 
 
 def open_when_there(
+    name: str,
     opening: Callable[[], T],
     health: Health,
     notifier: Notifier,
     *,
-    attempt_s: float,
-    wait: bool,
+    may_come: tuple[type[TwinhdrError], ...] = MAY_COME,
+    attempt_s: float = 0.0,
     pause: Callable[[float], None] = time.sleep,
 ) -> T:
-    """What ``opening`` returns; with ``wait`` it is asked until it does.
+    """What ``opening`` returns; a service asks until it does, a command in a terminal once.
 
-    Missing cameras, boards and drivers are waited for and named on the page; systemd is told that starting
-    takes longer, after each attempt anew, so that one that hangs is ended. ``attempt_s`` is what one takes at
-    most. Raises what ``opening`` raises, apart from that.
+    What is missing is named on the page as the condition ``name``. systemd is told before each attempt that
+    starting takes longer, so that one that hangs is ended; ``attempt_s`` is what one may take. Raises what
+    ``opening`` raises, in a service only what is not among ``may_come``.
     """
     while True:
         notifier.extend(attempt_s + SLACK_S)
         try:
             opened = opening()
-        except (CameraError, TriggerError, UnavailableError) as error:
-            if not wait:
+        except may_come as error:
+            if not notifier.present:
                 raise
-            text = f"{error}."
-            health.condition(CAMERAS, False, time.monotonic_ns(), text, "Recording begins when it is there.")
-            notifier.status(f"waiting for {CAMERAS}: {error}")
+            todo = "Recording begins when it is there."
+            health.condition(name, False, time.monotonic_ns(), f"{error}.", todo)
+            notifier.status(f"waiting for {name}: {first_line(error)}")
             pause(RETRY_S)
         else:
-            health.condition(CAMERAS, True, time.monotonic_ns())
+            health.condition(name, True, time.monotonic_ns())
             return opened
