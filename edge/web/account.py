@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from edge.web import password
 from edge.web.disk import DiskThreads
 from edge.web.logins import IDLE_NS, LONGEST_NS, Guesses, Login, Logins, same
-from edge.web.routing import BODY, TEXT, Access, Answer, Message, Route, answer
+from edge.web.routing import TEXT, Access, Answer, Message, Route, answer, body_of
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class AccountRoutes:
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """The password is looked at one request after the other: hashing is made to be expensive."""
-        given: Password = request[BODY]
+        given = body_of(request, Password)
         address = request.remote or ""
         line = await self._line()
         if line is None:
@@ -105,6 +105,7 @@ class AccountRoutes:
         async with self._one_hash:
             right = await self._on_disk_thread(password.fits, given.password, line)
         if not right:
+            self._guesses.wrong(address, self._clock_ns())
             log.warning("page: a wrong password from %s", address)
             raise web.HTTPUnauthorized(text="not the password\n")
         self._guesses.right(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,13 @@ DISK_THREADS: Final = 3
 MOST_DOWNLOADS: Final = 4
 
 
-def page_server(config: Config, health: Health, hub: PreviewHub, main: Path | None = None) -> WebServer:
+def page_server(
+    config: Config,
+    health: Health,
+    hub: PreviewHub,
+    main: Path | None = None,
+    clock_ns: Callable[[], int] = time.monotonic_ns,
+) -> WebServer:
     """The server that ``config`` asks for, not yet started. ``main`` is the file that was given in place of
     /etc/twinhdr/config.yaml. Raises TwinhdrError where its certificate cannot be used.
     """
@@ -42,9 +49,10 @@ def page_server(config: Config, health: Health, hub: PreviewHub, main: Path | No
         port=web.port,
         allowed_hosts=web.allowed_hosts,
         more=[
-            ArchiveRoutes(config.store.root, time.monotonic_ns, threads, downloads),
+            ArchiveRoutes(config.store.root, clock_ns, threads, downloads),
             SettingsRoutes(main, threads),
         ],
+        clock_ns=clock_ns,
         password_file=web.password_file,
         tls=encrypted,
         threads=threads,

@@ -23,7 +23,7 @@ from edge.store.catalogue import (
 from edge.web.disk import DiskThreads
 from edge.web.download import Downloads
 from edge.web.files import SessionFile, list_files
-from edge.web.routing import BODY, TEXT, Access, Answer, Message, Parameter, Route, answer
+from edge.web.routing import TEXT, Access, Answer, Message, Parameter, Route, answer, body_of
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class ArchiveRoutes:
         return await self._downloads.tar(request, entry.path, entry.name, files)
 
     async def keep(self, request: web.Request) -> web.StreamResponse:
-        wanted: Keep = request[BODY]
+        wanted = body_of(request, Keep)
         name = (await self._entry(request)).name
         await self._ask(keep_session, self._root, name, wanted.kept)
         log.info("page: session %s is %s, asked by %s", name, _kept(wanted.kept), request.remote)
@@ -198,7 +198,7 @@ class ArchiveRoutes:
         return web.Response(status=204)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        wanted: Confirmation = request[BODY]
+        wanted = body_of(request, Confirmation)
         name = (await self._entry(request)).name
         if wanted.confirm != name:
             raise web.HTTPBadRequest(text="to delete a session, confirm must be its name\n")

@@ -113,6 +113,12 @@ class Guesses:
             self._fill(now_ns)
             self._left = max(0.0, self._left - 1)
 
+    def wrong(self, address: str, now_ns: int) -> None:
+        """The password was not the right one: the wait begins now, however long looking at it took."""
+        own = self._by_address.get(_who(address))
+        if own is not None:
+            own.last_ns = now_ns
+
     def right(self, address: str) -> None:
         """The password was the right one."""
         self._by_address.pop(_who(address), None)

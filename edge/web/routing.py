@@ -11,12 +11,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+M = TypeVar("M", bound="Message")
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 
@@ -119,8 +120,15 @@ class RouteTable:
         return iter(self.routes)
 
 
-BODY: Final = "twinhdr.body"
-"""Key of a request under which the guard leaves a body that it has read and checked."""
+BODY: Final = web.RequestKey("body", Message)
+"""Where the guard leaves a body that it has read and checked."""
+
+
+def body_of(request: web.Request, model: type[M]) -> M:
+    """The body that the guard has read, as the route's own model."""
+    body = request[BODY]
+    assert isinstance(body, model), "the guard reads what the route's table says"
+    return body
 
 
 def answer(message: BaseModel, status: int = 200, **more: Any) -> web.Response:

@@ -18,7 +18,7 @@ from edge.settings import edit
 from edge.settings.files import FileError
 from edge.settings.live import When, differing, when
 from edge.web.disk import DiskThreads
-from edge.web.routing import BODY, TEXT, Access, Answer, Message, Route, answer
+from edge.web.routing import TEXT, Access, Answer, Message, Route, answer, body_of
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -121,11 +121,11 @@ class SettingsRoutes:
         return answer(ConfigText(text=text, file=str(self._file)))
 
     async def check(self, request: web.Request) -> web.StreamResponse:
-        wanted: NewText = request[BODY]
+        wanted = body_of(request, NewText)
         return answer(await self._ask(self._judge, wanted.text))
 
     async def save(self, request: web.Request) -> web.StreamResponse:
-        wanted: NewText = request[BODY]
+        wanted = body_of(request, NewText)
         async with self._one:
             verdict: Verdict = await self._ask(self._judge, wanted.text)
             if verdict.faults:
