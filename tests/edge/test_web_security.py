@@ -321,26 +321,16 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(page: Appliance) 
 
 
 TEXT = st.text(max_size=30)
-KNOWN = st.sampled_from(
-    [
-        "/",
-        "/api/status",
-        "/api/sessions",
-        "/api/sessions/one",
-        "/api/sessions/one/files/session.json",
-        "/api/openapi.json",
-        "/api/sessions/one/kept",
-        "/api/config",
-        "/api/config/check",
-        "/api/login",
-        "/api/logout",
-        "/healthz",
-        "/metrics",
-        "/preview/set?streams=fused",
-        "/preview/fused.jpg",
-        "/page/base.css",
-    ]
-)
+PATHS = """
+    / /api/status /api/sessions /api/sessions/one /api/sessions/one/files/session.json /api/openapi.json
+    /api/sessions/one/kept /api/config /api/config/check /api/login /api/logout /healthz /metrics
+    /preview/set?streams=fused /preview/fused.jpg /page/base.css
+"""
+HEADERS = """
+    Range If-Range If-None-Match Cookie Origin Sec-Fetch-Site Content-Type Content-Length Host Accept
+    Transfer-Encoding Expect Connection Upgrade Content-Encoding X-CSRF-Token
+"""
+KNOWN = st.sampled_from(PATHS.split())
 TOKEN = st.text(alphabet="abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=12)
 HEADER = st.one_of(
     st.tuples(
