@@ -23,14 +23,14 @@ class Progress:
     """When a reference frame last came in, and when one was last safe in a file. Any thread."""
 
     def __init__(self) -> None:
-        self.first_received_s: float | None = None
+        self.receiving_since_s: float | None = None
         self.received_s: float | None = None
         self.recorded_s: float | None = None
 
     def received(self, now_s: float) -> None:
         """A good frame of the reference camera."""
-        if self.first_received_s is None:
-            self.first_received_s = now_s
+        if self.received_s is None or now_s - self.received_s > FRESH_S:
+            self.receiving_since_s = now_s
         self.received_s = now_s
 
     def recorded(self, now_s: float) -> None:
@@ -40,7 +40,7 @@ class Progress:
 
 def reason_to_starve(
     watches: Iterable[Watch],
-    first_received_s: float | None,
+    receiving_since_s: float | None,
     received_s: float | None,
     recorded_s: float | None,
     now_s: float,
@@ -54,9 +54,9 @@ def reason_to_starve(
     for watch in watches:
         if watch.age_s > watch.limit_s + GRACE_S:
             return f"stage {watch.stage} has not moved for {watch.age_s:.0f} s"
-    if blocked or received_s is None or first_received_s is None or now_s - received_s > FRESH_S:
+    if blocked or received_s is None or receiving_since_s is None or now_s - received_s > FRESH_S:
         return ""
-    since_s = now_s - (first_received_s if recorded_s is None else max(recorded_s, first_received_s))
+    since_s = now_s - (receiving_since_s if recorded_s is None else max(recorded_s, receiving_since_s))
     if since_s > STALLED_S:
         return f"frames come in and none was recorded for {since_s:.0f} s"
     return ""
@@ -83,7 +83,7 @@ class Pulse:
             return
         self._fed_s = now_s
         self.starving = reason_to_starve(
-            watches, progress.first_received_s, progress.received_s, progress.recorded_s, now_s, blocked
+            watches, progress.receiving_since_s, progress.received_s, progress.recorded_s, now_s, blocked
         )
         if self.starving:
             self._notifier.status(self.starving)
