@@ -2,11 +2,12 @@
 
 Layers, lowest first: ``edge/defaults.yaml`` (complete), the main file, then ``conf.d/*.yaml`` beside the main
 file in the order of their names. The main file is the one given, else ``/etc/twinhdr/config.yaml``, which
-may be absent. Nothing here is global: every call reads again.
+may be absent. Every call reads the files again.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -80,8 +81,7 @@ def load(
     Raises ConfigError.
     """
     faults: list[Fault] = []
-    merged, _ = config_file.read(DEFAULTS, DEFAULTS.name)
-    defaults = merged
+    merged = defaults = shipped()
     files = [DEFAULTS.name]
     for layer_path in _layer_paths(path, main_file, instead, faults):
         files.append(str(layer_path))
@@ -111,6 +111,12 @@ def load(
         {key: leaf.plain() for key, leaf in leaves.items()},
         {key: Origin(leaf.file, leaf.line) for key, leaf in leaves.items()},
     )
+
+
+@functools.cache
+def shipped() -> Located:
+    """The defaults. They are part of the program, so they are read once in its life."""
+    return config_file.read(DEFAULTS, DEFAULTS.name)[0]
 
 
 def _parsed(text: str, name: str) -> tuple[Located, list[Fault]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge import config_file
-from edge.config import DEFAULTS, MAIN_FILE, LoadedConfig, load
+from edge.config import MAIN_FILE, LoadedConfig, load, shipped
 from edge.config_file import Plain
 from edge.config_texts import accepts, check_key
 from edge.errors import ConfigError, Fault
@@ -59,11 +59,10 @@ def effective(main: Path | None = None) -> tuple[Value, ...]:
 
 def values_of(loaded: LoadedConfig) -> tuple[Value, ...]:
     """A loaded configuration beside the defaults."""
-    defaults, _ = config_file.read(DEFAULTS, DEFAULTS.name)
     rows = []
     for key, value in loaded.values.items():
         origin = loaded.origins[key]
-        default = defaults.at(tuple(key.split("."))).plain()
+        default = shipped().at(tuple(key.split("."))).plain()
         rows.append(Value(key, value, default, origin.file, origin.line, origin.is_default))
     return tuple(rows)
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import DEFAULTS, LoadedConfig, load
-from edge.config_file import Plain, read
+from edge.config import LoadedConfig, load, shipped
+from edge.config_file import Plain
 from edge.errors import ConfigError, Fault
 from edge.settings import lines
 from edge.settings.files import read_layer, write_file
@@ -64,7 +64,7 @@ def start(path: Path | None, state: Path | None) -> Start:
 
 def remember_good(values: Mapping[str, Plain], state: Path) -> None:
     """Keep values by dotted key as the last good. The same ones again cost no write. Raises FileError."""
-    defaults = {key: leaf.plain() for key, leaf in read(DEFAULTS, DEFAULTS.name)[0].leaves()}
+    defaults = {key: leaf.plain() for key, leaf in shipped().leaves()}
     changed = {key: value for key, value in values.items() if value != defaults.get(key)}
     text = HEAD + "\n".join(document(nested({"version": values["version"]} | changed))) + "\n"
     if _read(state / LAST_GOOD) != text:
