@@ -22,8 +22,8 @@ from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
 from edge.settings.command import app as config_app
-from edge.usb.command import app as usb_app
 from edge.trigger_command import trigger_app
+from edge.usb.command import app as usb_app
 from edge.web.password_command import password
 
 if TYPE_CHECKING:
