@@ -29,8 +29,6 @@ from edge.web.password_command import password
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge.config_schema import Config
-
 
 class _Group(TyperGroup):
     """Turns the errors a person can repair into one text and an exit code, for every command alike."""
@@ -123,11 +121,9 @@ def run(
     """
     if duration is not None and not math.isfinite(duration):
         raise typer.BadParameter("a number of seconds, or leave it out to record until Ctrl-C")
-    settings = _config(config)
-    _log_to_stderr(settings.log.level)
-    from edge.run import run_daemon
+    from edge.run_command import record
 
-    raise typer.Exit(run_daemon(settings, duration, session))
+    raise typer.Exit(record(config, duration, session, _log_to_stderr))
 
 
 @app.command()
@@ -284,12 +280,6 @@ def demo(
     from edge.demo import DemoPlan, run_demo
 
     raise typer.Exit(run_demo(DemoPlan(out, scene, seconds, model, port), _console()))
-
-
-def _config(path: Path | None) -> Config:
-    from edge.config import load_config
-
-    return load_config(path)
 
 
 def _console(stderr: bool = False) -> Console:
