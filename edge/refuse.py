@@ -1,72 +1,49 @@
-"""``twinhdr refuse``: fuse a recording again, offline, with no deadline and the same code as the device."""
+"""``twinhdr refuse``: fuse recordings again, offline, with no deadline and the same code as the device.
+
+A recording is cut into tasks of one file each (``edge.refusing``). They run here one after the other, or on a
+Ray cluster side by side; what comes out is the same to the byte, and what an interrupted run finished is not
+done again.
+"""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.assembly import Reports, Source, aligner_of, build_line
-from edge.config_schema import Config
-from edge.engines import Engine, open_engine
-from edge.frames import CameraName, Rung
-from edge.line import Fused, FusionLine, LadderPlan
-from edge.pair import Stamped
-from edge.recorder import HdrRecorder
-from edge.register import identity, parse_calibration
-from edge.session import Session, SessionError, SessionHeader, SessionWriter
-from edge.session_config import session_config
-from edge.stopwatch import untimed
+from edge.engines import open_engine
+from edge.errors import TwinhdrError
+from edge.line import Fused
+from edge.refusing.plan import make_plan
+from edge.refusing.pool import run_on_ray
+from edge.refusing.store import Refused, Work
+from edge.refusing.task import SegmentTask, TaskDone, full_scale, run_task, try_task
+from edge.session import Session
+
+__all__ = ["RefuseJob", "Refused", "full_scale", "refuse", "refuse_sessions", "refuse_with_progress"]
+
+THREADS = 2
+"""Of the network. Its sums come out otherwise, by a rounding here and there, on another number of threads; so
+the number is the same on every machine unless somebody asks for another. Many cores want many tasks."""
 
 
-@dataclass(slots=True)
-class Refused:
-    """What came of it: frames written, frames by rung, frames dropped by cause, and the folder."""
+@dataclass(frozen=True, slots=True)
+class RefuseJob:
+    """What ``twinhdr refuse`` was asked for. ``ray``: on a cluster, its own where ``address`` is None.
 
-    folder: Path
-    frames: int = 0
-    rungs: dict[Rung, int] = field(default_factory=dict)
-    drops: dict[str, int] = field(default_factory=dict)
+    ``threads`` of the network for each task, 0: one per core of this machine. ``again``: also what is done.
+    """
 
-
-def full_scale(header: SessionHeader) -> float:
-    """The radiance that saturates the darkest exposure of a session."""
-    unit = header.exposures["reference"][0].light
-    return max(unit / exposure.light for exposure in header.exposures["secondary"])
-
-
-def offline_line(
-    session: Session, config: Config, engine: Engine, on_drop: Callable[[str, int], None]
-) -> FusionLine:
-    """The fusion line of a recording: the network wherever there is a pair, each pair fully awaited."""
-    header = session.header
-    info = header.cameras["reference"]
-    stored = header.calibration
-    calibration = (
-        identity(info.width, info.height)
-        if stored is None
-        else parse_calibration(stored, f"{session.path}/session.json: calibration")
-    )
-    return build_line(
-        config,
-        Source(header.cameras, calibration, header.transfer),
-        {Rung.MODEL: engine},
-        LadderPlan((Rung.MODEL, Rung.REFERENCE), {}, None),
-        wait_ns=None,
-        watch=untimed(),
-        reports=Reports(on_drop),
-    )
-
-
-def fuse_session(session: Session, line: FusionLine) -> Iterator[Fused]:
-    """Every reference frame of a recording, fused, in order."""
-    for item in _in_order(session):
-        yield from line.add(item, item.t_ns)
-    yield from line.flush()
+    sessions: tuple[Path, ...]
+    model: str = "s"
+    threads: int = THREADS
+    ray: bool = False
+    address: str | None = None
+    again: bool = False
 
 
 def refuse(
@@ -77,51 +54,34 @@ def refuse(
     advance: Callable[[], None] | None = None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> Refused:
-    """Fuse ``session`` with ``model`` into ``refused/<model>`` inside it, on the GPU where it has an engine.
+    """Fuse all of ``session`` with ``model`` into ``refused/<model>`` inside it, on the GPU where it has an
+    engine.
 
     ``on_fused`` sees each frame with its images, ``advance`` is called once a frame, ``tell`` hears why a GPU
     stays idle. Raises EngineError, SessionError, EncodeError.
     """
-    config = session_config(session.header.config, session.path)
-    header, info = session.header, session.header.cameras["reference"]
-    if not any(True for _ in session.stamped("reference")):
-        raise SessionError(
-            f"{session.path}: no reference frame can be read; only a session recorded with "
-            "masters.enabled can be fused again"
-        )
-    aligned = aligner_of(config, offline=True) is not None
-    engine = open_engine(model, threads, (info.height, info.width), aligned=aligned, tell=tell)
-    writer = SessionWriter.refused(session.path, engine.name)
-    done = Refused(writer.path)
-    recorder = HdrRecorder(
-        writer,
-        config.hdr,
-        width=info.width,
-        height=info.height,
-        fps=1e6 / info.frame_period_us,
-        origin_ns=session.origin_ns,
-        full_scale=full_scale(header),
-        watch=untimed(),
-        on_segment=writer.sidecar.segment,
-    )
 
-    def on_drop(cause: str, seq: int) -> None:
-        done.drops[cause] = done.drops.get(cause, 0) + 1
-        writer.sidecar.drop("pair", cause, camera="secondary", seq=seq)
+    def each(fused: Fused) -> None:
+        if on_fused is not None:
+            on_fused(fused)
+        if advance is not None:
+            advance()
 
-    try:
-        for fused in fuse_session(session, offline_line(session, config, engine, on_drop)):
-            recorder.write(fused.hdr)
-            done.frames += 1
-            done.rungs[fused.hdr.rung] = done.rungs.get(fused.hdr.rung, 0) + 1
-            if on_fused is not None:
-                on_fused(fused)
-            if advance is not None:
-                advance()
-    finally:
-        recorder.close()
-    writer.sidecar.end()
-    return done
+    work = open_work(session, model, threads)
+    work.begin(fresh=True)
+    told: set[str] = set()
+    for task in work.tasks(model):
+        for note in run_task(task, each).notes:
+            if note not in told:
+                told.add(note)
+                tell(note)
+    return work.finish()
+
+
+def open_work(session: Session, model: str, threads: int = THREADS) -> Work:
+    """The plan of one session and its place on disk. Raises EngineError, SessionError."""
+    threads = threads or len(os.sched_getaffinity(0))
+    return Work(session, open_engine(model, 1).name, make_plan(session, model, threads), threads)
 
 
 def refuse_with_progress(
@@ -133,8 +93,7 @@ def refuse_with_progress(
 ) -> Refused:
     """``refuse`` under a progress bar."""
     total = sum(1 for _ in session.frame_records("reference"))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with _progress(console) as progress:
         task = progress.add_task(description, total=total or None)
         return refuse(
             session,
@@ -145,21 +104,82 @@ def refuse_with_progress(
         )
 
 
-def refuse_session(path: Path, model: str, console: Console) -> int:
-    """``twinhdr refuse SESSION --model``: with a progress bar, and a report at the end. The exit code."""
-    session = Session.open(path)
-    done = refuse_with_progress(session, model, f"fusing with {model}", console)
-    for problem in session.problems:
+def refuse_sessions(job: RefuseJob, console: Console) -> int:
+    """``twinhdr refuse``: every session that can be, one bar each. 0, or 1 where one of several failed.
+
+    Raises TwinhdrError where there is one session and it fails.
+    """
+    works: list[Work] = []
+    failed = 0
+    for path in job.sessions:
+        try:
+            works.append(open_work(Session.open(path), job.model, job.threads))
+        except TwinhdrError as error:
+            if len(job.sessions) == 1:
+                raise
+            failed += 1
+            console.print(str(error), style="red", markup=False, soft_wrap=True)
+    todo = [work for work in works if job.again or not work.finished]
+    errors = _run(todo, job, console)
+    for work in works:
+        found = errors.get(id(work), [])
+        for error in found:
+            console.print(error, style="red", markup=False, soft_wrap=True)
+        if found:
+            failed += 1
+            continue
+        _print(work, work.finish() if work in todo else work.report(), work not in todo, console)
+    return 1 if failed else 0
+
+
+def _run(works: Sequence[Work], job: RefuseJob, console: Console) -> dict[int, list[str]]:
+    """Do every open task of ``works``; what failed, by work."""
+    owners: dict[str, Work] = {}
+    tasks: list[SegmentTask] = []
+    errors: dict[int, list[str]] = {}
+    with _progress(console) as progress:
+        bars = {}
+        for work in works:
+            work.begin(fresh=job.again)
+            mine = work.tasks(job.model)
+            done = sum(len(task.frames) for task in mine if task.done)
+            bars[id(work)] = progress.add_task(work.session.path.name, total=work.plan.frames, completed=done)
+            owners |= {task.work: work for task in mine}
+            tasks += [task for task in mine if not task.done]
+        notes: set[str] = set()
+        for task, ended in _ended(tasks, job, lambda task: progress.advance(bars[id(owners[task.work])])):
+            work = owners[task.work]
+            if job.ray:
+                progress.advance(bars[id(work)], ended.frames)
+            if ended.error:
+                errors.setdefault(id(work), []).append(ended.error)
+            for note in set(ended.notes) - notes:
+                notes.add(note)
+                console.print(note, style="yellow", markup=False, soft_wrap=True)
+    return errors
+
+
+def _ended(
+    tasks: Sequence[SegmentTask], job: RefuseJob, advance: Callable[[SegmentTask], None]
+) -> Iterator[tuple[SegmentTask, TaskDone]]:
+    if job.ray:
+        if tasks:
+            yield from run_on_ray(tasks, job.address)
+        return
+    for task in tasks:
+        yield task, try_task(task, lambda _, task=task: advance(task))
+
+
+def _print(work: Work, done: Refused, before: bool, console: Console) -> None:
+    for problem in work.session.problems:
         console.print(f"skipped: {problem}", style="yellow", markup=False)
     rungs = ", ".join(f"{count} on {rung.name.lower()}" for rung, count in sorted(done.rungs.items()))
-    console.print(f"{done.frames} frames ({rungs}) in {done.folder}", markup=False)
+    how = " (done before)" if before else ""
+    console.print(f"{done.frames} frames ({rungs}) in {done.folder}{how}", markup=False)
     for cause, count in sorted(done.drops.items()):
         console.print(f"{count} secondary frames not used: {cause}", markup=False)
-    return 0
 
 
-def _in_order(session: Session) -> Iterator[Stamped]:
-    def stamped(camera: CameraName) -> Iterator[Stamped]:
-        return (Stamped(frame, t_ns) for frame, t_ns in session.stamped(camera))
-
-    return heapq.merge(stamped("reference"), stamped("secondary"), key=lambda item: item.t_ns)
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)

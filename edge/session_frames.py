@@ -19,6 +19,7 @@ from edge.frames import CameraName, Exposure, Frame, FrameStatus, Image
 from edge.session_format import FrameRecord, SessionHeader
 from edge.stills import dtype_of, read_counts
 from edge.video_read import DamagedVideoError, read_master
+from hw.camera import CameraInfo
 
 VIDEO_SUFFIXES = (".mkv", ".mp4", ".mov", ".avi")
 
@@ -41,10 +42,21 @@ class FrameReader:
         self._cycle = header.exposures[camera]
         self._origin_ns = origin_ns
         self._report = report
+        self._decode = True
         self._recent: deque[FrameRecord] = deque(maxlen=len(self._cycle))
 
     def read(self, records: Iterable[FrameRecord]) -> Iterator[tuple[Frame, int]]:
         """Frames with their time on the reference clock in ns, in the order of the lines."""
+        for record, image in self._items(records):
+            yield frame_of(record, image, self._info), record.t_ns
+
+    def find(self, records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
+        """What ``read`` would yield, without its pixels: the record of every frame that is there."""
+        self._decode = False
+        for record, _ in self._items(records):
+            yield record
+
+    def _items(self, records: Iterable[FrameRecord]) -> Iterator[tuple[FrameRecord, Image]]:
         seen: set[str] = set()
         without_file = 0
         for file, group in groupby(records, key=lambda record: record.file):
@@ -52,7 +64,7 @@ class FrameReader:
                 for record in group:
                     without_file += record.status == "ok"
                     if record.status != "ok":
-                        yield self._frame(record, np.empty((0, 0), dtype_of(self._info))), record.t_ns
+                        yield record, np.empty((0, 0), dtype_of(self._info))
                 continue
             first_time = file not in seen
             seen.add(file)
@@ -70,7 +82,7 @@ class FrameReader:
                 "set masters.enabled to keep raw frames"
             )
 
-    def _still(self, file: str, record: FrameRecord) -> Iterator[tuple[Frame, int]]:
+    def _still(self, file: str, record: FrameRecord) -> Iterator[tuple[FrameRecord, Image]]:
         try:
             image = read_counts(self._folder / file, self._info, self._transfer)
         except ImageError as error:
@@ -80,13 +92,13 @@ class FrameReader:
 
     def _video(
         self, file: str, records: Sequence[FrameRecord], *, guess: bool
-    ) -> Iterator[tuple[Frame, int]]:
+    ) -> Iterator[tuple[FrameRecord, Image]]:
         listed = {record.index: record for record in records}
         guessed: list[int] = []
         damaged: list[int] = []
         cause = ""
         try:
-            for index, pts_ns, image in read_master(self._folder / file):
+            for index, pts_ns, image in read_master(self._folder / file, decode=self._decode):
                 record = listed.pop(index, None)
                 if isinstance(image, DamagedVideoError):
                     damaged.append(index)
@@ -148,30 +160,32 @@ class FrameReader:
         else:
             self._report(f"{frames}, nor has any before them, so their exposures are unknown; skipped")
 
-    def _deliver(self, record: FrameRecord, image: Image) -> Iterator[tuple[Frame, int]]:
+    def _deliver(self, record: FrameRecord, image: Image) -> Iterator[tuple[FrameRecord, Image]]:
         info = self._info
         shape = (info.height, info.width, 3) if info.pixel_format == "rgb" else (info.height, info.width)
-        if image.shape != shape or image.dtype != dtype_of(info):
+        if self._decode and (image.shape != shape or image.dtype != dtype_of(info)):
             self._report(
                 f"{record.file}: {image.dtype} images of {image.shape}, and session.json says "
                 f"{shape} with {info.bit_depth} bits; its frames are skipped"
             )
             return
         self._recent.append(record)
-        yield self._frame(record, image), record.t_ns
+        yield record, image
 
-    def _frame(self, record: FrameRecord, image: Image) -> Frame:
-        return Frame(
-            camera=self._camera,
-            seq=record.seq,
-            t_device_ns=record.t_device_ns,
-            t_host_ns=record.t_host_ns,
-            exposure=record.exposure,
-            image=image,
-            pixel_format=self._info.pixel_format,
-            bit_depth=self._info.bit_depth,
-            status=FrameStatus(record.status),
-        )
+
+def frame_of(record: FrameRecord, image: Image, info: CameraInfo) -> Frame:
+    """The frame that a line of the sidecar and its pixels make."""
+    return Frame(
+        camera=info.name,
+        seq=record.seq,
+        t_device_ns=record.t_device_ns,
+        t_host_ns=record.t_host_ns,
+        exposure=record.exposure,
+        image=image,
+        pixel_format=info.pixel_format,
+        bit_depth=info.bit_depth,
+        status=FrameStatus(record.status),
+    )
 
 
 def _spans(numbers: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ A file that a killed process left behind simply ends earlier. Anything else that
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,13 @@ def extract(frame: Any) -> Image:
     raise DamagedVideoError(f"pixel format {name} is none of gray, bgr0, gbrp, rgb24, bgr24, rgb48le")
 
 
-def read_master(path: Path) -> Iterator[tuple[int, int, Image | DamagedVideoError]]:
+def read_master(
+    path: Path, wanted: Callable[[int], bool] = lambda _: True, *, decode: bool = True
+) -> Iterator[tuple[int, int, Image | DamagedVideoError]]:
     """(index, pts in ns, image) of each frame in order, one in memory at a time.
+
+    Frames that are not ``wanted`` are passed over, undecoded where each is a keyframe. Without ``decode`` the
+    images are empty: only what checksums tell is told.
 
     In place of a frame that cannot be decoded there is the error, and reading goes on; where the file itself
     cannot be opened or breaks off in an unreadable way, DamagedVideoError is raised.
@@ -59,17 +64,29 @@ def read_master(path: Path) -> Iterator[tuple[int, int, Image | DamagedVideoErro
             layout = container.metadata.get("LAYOUT")
             for index, packet in enumerate(p for p in container.demux(stream) if p.size):
                 pts_ns = int((packet.pts or 0) * stream.time_base * 1_000_000_000)
-                yield index, pts_ns, _decode(packet, layout)
+                if not decode:
+                    yield index, pts_ns, _checked(packet, layout)
+                elif wanted(index):
+                    yield index, pts_ns, _decode(packet, layout)
+                elif layout is None:
+                    _decode(packet, layout)  # of a codec whose later frames may need it
     except (av.FFmpegError, OSError, IndexError) as error:
         raise DamagedVideoError(str(error)) from error
+
+
+def _checked(packet: Any, layout: str | None) -> Image | DamagedVideoError:
+    if layout is not None and not intact(bytes(packet)):
+        return DamagedVideoError("a checksum is wrong: the file was changed or the disk is failing")
+    return np.empty((0, 0), np.uint8)
 
 
 def _decode(packet: Any, layout: str | None) -> Image | DamagedVideoError:
     import av
 
     try:
-        if layout is not None and not intact(bytes(packet)):
-            return DamagedVideoError("a checksum is wrong: the file was changed or the disk is failing")
+        unread = _checked(packet, layout)
+        if isinstance(unread, DamagedVideoError):
+            return unread
         frames = packet.decode()
         if len(frames) != 1:
             return DamagedVideoError(f"{len(frames)} images in one packet")

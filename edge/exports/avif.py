@@ -1,6 +1,6 @@
 """AVIF stills: 10-bit PQ in BT.2020 colours, as browsers, phones and desktops show HDR pictures today.
 
-The signal is that of the video (``edge.tonemap``), encoded as one AV1 keyframe by SVT-AV1. MIAF and AVIF carry the
+The signal is that of the video (``edge.tonemap``), encoded as one AV1 keyframe by SVT-AV1. AVIF carries the
 code points in a ``colr`` box of type nclx, which the muxer writes.
 """
 

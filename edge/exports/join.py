@@ -4,7 +4,7 @@ A segment is a fragmented MP4, right for a recorder that may be killed and wrong
 photo libraries, televisions and editors want one file with its index in front. Joining copies the packets:
 
 - times count from the first frame; gaps between frames stay what they were;
-- HEVC is tagged ``hvc1``, for which parameter sets may stand in the sample entry only (ISO/IEC 14496-15, 8.4.1);
+- HEVC is tagged ``hvc1``, whose parameter sets stand in the sample entry only (ISO/IEC 14496-15, 8.4.1);
   the recorder repeats them with each keyframe, so they are taken out of the stream here;
 - MaxCLL and MaxFALL become those measured over all frames, in box and stream.
 """
@@ -34,8 +34,8 @@ class JoinError(TwinhdrError):
 def join(session: Session, out: Path, advance: Callable[[int], None] = lambda _: None) -> int:
     """Write the fused video of ``session`` to ``out``; returns its frames.
 
-    ``advance`` hears how many frames each finished segment brought. What a crash cut off ends where it was cut.
-    Raises JoinError and ImageError (the file cannot be written).
+    ``advance`` hears how many frames each finished segment brought. What a crash cut off ends where it was
+    cut. Raises JoinError and ImageError (the file cannot be written).
     """
     if out.suffix.lower() not in (".mp4", ".mov", ".m4v"):
         raise JoinError(f"{out}: the name must end with .mp4, .m4v or .mov; choose such a name")
@@ -55,7 +55,6 @@ def join(session: Session, out: Path, advance: Callable[[int], None] = lambda _:
         if light is not None:
             patch_content_light(temporary, light.sei_safe())
 
-    # FFmpeg opens the file a second time to put the index in front, so the name must keep its ending.
     replace_atomically(out, write)
     return written
 

@@ -1,9 +1,9 @@
 """Ultra HDR: a JPEG that every viewer shows, with a gain map behind it that phones and browsers use.
 
-Two JPEGs follow each other. The first is the SDR picture and says, in XMP and in a multi-picture index, that a
-second one follows; the second is the gain map and says, in XMP and in the binary form of ISO 21496-1, how it is
-applied. Sources: Ultra HDR image format v1.1; CIPA DC-007-2009 (MPF) 5.2; XMP part 3, 1.1.3; ISO 21496-1
-annex C.2.2.
+Two JPEGs follow each other. The first is the SDR picture and says, in XMP and in a multi-picture index,
+that a second one follows; the second is the gain map and says, in XMP and in the binary form of ISO
+21496-1, how it is applied. Sources: Ultra HDR image format v1.1; CIPA DC-007-2009 (MPF) 5.2; XMP part 3,
+1.1.3; ISO 21496-1 annex C.2.2.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class UltraHdr:
 def encode_ultra_hdr(radiance: FloatImage, curve: ToneCurve | None = None) -> UltraHdr:
     """(H, W, 3) radiance as an Ultra HDR JPEG.
 
-    ``curve`` (default: what suits the picture) makes the SDR picture; the HDR picture has the same exposure, so
-    that both agree wherever SDR reaches. Raises ValueError where OpenCV cannot encode such a picture.
+    ``curve`` (default: what suits the picture) makes the SDR picture; the HDR picture has the same exposure,
+    so that both agree wherever SDR reaches. Raises ValueError where OpenCV cannot encode such a picture.
     """
     curve = curve or meter(radiance)
     base = _jpeg(apply_curve(radiance, curve), BASE_QUALITY)
@@ -121,7 +121,8 @@ def _base_xmp(map_size: int) -> str:
 
 
 def _packet(description: str) -> str:
-    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF_NS}">{description}</rdf:RDF></x:xmpmeta>'
+    rdf = f'<rdf:RDF xmlns:rdf="{_RDF_NS}">{description}</rdf:RDF>'
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{rdf}</x:xmpmeta>'
 
 
 def _mpf(first_size: int, second_size: int, second_offset: int) -> bytes:
