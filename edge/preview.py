@@ -13,7 +13,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-STREAMS: Final = ("fused", "reference", "low", "high")
+PICTURES: Final = ("fused", "reference", "low", "high")
+MARKS: Final = {f"{picture}-clipped": picture for picture in PICTURES}
+"""Streams of marks, white where the picture clips, with the picture that each belongs to."""
+STREAMS: Final = (*PICTURES, *MARKS)
 LINGER_NS: Final = 2_500_000_000
 """A stream stays wanted for so long after somebody asked: longer than the wait of one reader's request."""
 

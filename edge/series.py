@@ -84,6 +84,11 @@ SERIES: Final = _table(
                "and high", "clipped_ratio"),
         Series("crushed_share", Kind.GAUGE, ("picture",), "share of pixels",
                "Pixels without shadow detail, in reference and fused", "crushed_ratio"),
+        Series("exposure_histogram", Kind.HISTOGRAM, ("picture",), "shares of pixels",
+               "Pixels by quarter stops below full scale, the last ten; of fused below its own ceiling"),
+        Series("sharpness", Kind.GAUGE, ("exposure",), "%",
+               "Fine detail in the middle of the picture against its brightness, while somebody looks",
+               "sharpness_ratio", 1e-2),
         # Exposure, as used; "low", "reference", "high".
         Series("exposure_us", Kind.GAUGE, ("exposure",), "us",
                "Exposure time", "exposure_seconds", 1e-6),

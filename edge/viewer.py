@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.config_schema import PreviewConfig
 from edge.frames import FloatImage, Rung
 from edge.health import Health
 from edge.line import Fused
-from edge.preview import PreviewHub
+from edge.preview import MARKS, PreviewHub
 from edge.recorder import shown_radiance
 from edge.sdr import SdrPreview, to_jpeg
 from edge.stopwatch import Stopwatch
+from edge.viewfinder.aids import CLIPPED, clipped_marks, histogram, largest_channel, sharpness
 
-CLIPPED = 0.97
-"""Share of full scale above which a pixel has no highlight detail."""
 CRUSHED = 0.002
 """Share of the reference's full scale below which read noise of a 12-bit sensor buries the picture."""
 METER_STEP = 4
@@ -53,6 +50,7 @@ class Viewer:
             self._metered_ns = now_ns
             self._meter(fused)
         wanted = [stream for stream in self._hub.streams if self._hub.wanted(stream, now_ns)]
+        self._focus(fused, wanted)
         # Without a first picture the page would wait for one after asking.
         if wanted or not self._hub.latest(("fused",)):
             with self._watch.stage("preview"):
@@ -67,7 +65,17 @@ class Viewer:
         for stream, radiance in _others(fused).items():
             if stream in wanted and radiance is not None:
                 pictures[stream] = to_jpeg(self._preview.render_like_last(radiance * scale), quality)
+        for marks, picture in MARKS.items():
+            if marks in wanted and picture in pictures:
+                pictures[marks] = clipped_marks(*_exposed(fused, picture))
         self._hub.publish(pictures, now_ns)
+
+    def _focus(self, fused: Fused, wanted: list[str]) -> None:
+        """Only while somebody looks: focusing is done by hand, and costs a gradient of every picture."""
+        prepared = fused.prepared
+        for name, one in (("reference", prepared.reference), ("low", prepared.low), ("high", prepared.high)):
+            sharp = sharpness(one) if name in wanted and one is not None else None
+            self._health.gauge("sharpness", sharp, name)
 
     def _meter(self, fused: Fused) -> None:
         group = fused.prepared.group
@@ -78,9 +86,13 @@ class Viewer:
             ("fused", fused.hdr.radiance, 1.0 / lights[0], 1.0 / lights[2]),
         )
         for name, radiance, ceiling, floor in pictures:
-            largest = _sampled(radiance)
+            largest = largest_channel(radiance, METER_STEP)
+            self._health.histogram("exposure_histogram", histogram(largest, ceiling), name)
             self._health.gauge("clipped_share", float((largest >= CLIPPED * ceiling).mean()), name)
             self._health.gauge("crushed_share", float((largest < CRUSHED * floor).mean()), name)
+        for name, one in (("low", fused.prepared.low), ("high", fused.prepared.high)):
+            shares = None if one is None else histogram(largest_channel(one, METER_STEP))
+            self._health.histogram("exposure_histogram", shares, name)
         for name, frame in (("low", group.low), ("reference", group.reference), ("high", group.high)):
             # A figure of a camera that fell silent would look alive.
             used = None if frame is None else frame.exposure
@@ -100,8 +112,11 @@ def _others(fused: Fused) -> dict[str, FloatImage | None]:
     return streams
 
 
-def _sampled(radiance: FloatImage) -> NDArray[np.float32]:
-    """Largest channel of every METER_STEP-th pixel."""
-    red, green, blue = cv2.split(np.ascontiguousarray(radiance[::METER_STEP, ::METER_STEP]))
-    largest: NDArray[np.float32] = cv2.max(cv2.max(red, green), blue)
-    return largest
+def _exposed(fused: Fused, stream: str) -> tuple[FloatImage, float]:
+    """The picture of a stream with the value at which it clips."""
+    prepared = fused.prepared
+    own = {"reference": prepared.reference, "low": prepared.low, "high": prepared.high}.get(stream)
+    if own is not None:
+        return own, 1.0
+    light = None if fused.hdr.rung is Rung.REFERENCE else prepared.light
+    return fused.hdr.radiance, 1.0 if light is None else 1.0 / light[0]

@@ -21,6 +21,7 @@ BEAT: Final = (
     "Time since the stage did its last round of work",
     ("stage",),
 )
+READY: Final = ("twinhdr_ready", "1 where /readyz answers 200: the first frame is recorded", ())
 HEALTHY: Final = ("twinhdr_healthy", "1 where /healthz answers 200", ())
 PREFACE: Final = """\
 # Metrics
@@ -53,7 +54,7 @@ def registry(snapshot: Callable[[], HealthSnapshot]) -> CollectorRegistry:
 def exported_names(row: Series) -> list[tuple[str, str]]:
     """(metric name, meaning) of a series in /metrics; empty for text."""
     name = f"twinhdr_{row.exported}"
-    if row.kind is Kind.TEXT:
+    if row.kind in (Kind.TEXT, Kind.HISTOGRAM):
         return []
     if row.kind is Kind.COUNTER:
         return [(f"{name}_total", row.help)]
@@ -68,7 +69,7 @@ def markdown() -> str:
     for row in SERIES.values():
         labels = [*row.labels, *(["quantile"] if row.kind is Kind.SPREAD else [])]
         lines += [f"| `{name}` | {', '.join(labels)} | {text} |" for name, text in exported_names(row)]
-    for name, text, given in (CONDITION, BEAT, HEALTHY):
+    for name, text, given in (CONDITION, BEAT, HEALTHY, READY):
         lines.append(f"| `{name}` | {', '.join(given)} | {text} |")
     return "\n".join(lines) + "\n"
 
@@ -108,6 +109,7 @@ def _states(snap: HealthSnapshot) -> Iterator[Metric]:
         beat.add_metric((stage.stage,), stage.age_s)
     yield beat
     yield GaugeMetricFamily(HEALTHY[0], HEALTHY[1], value=float(snap.healthy))
+    yield GaugeMetricFamily(READY[0], READY[1], value=float(snap.recorded))
 
 
 if __name__ == "__main__":

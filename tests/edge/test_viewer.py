@@ -15,7 +15,7 @@ from edge.frames import Rung
 from edge.fuse import Fuser
 from edge.health import Health
 from edge.line import Fused
-from edge.preview import PreviewHub
+from edge.preview import PICTURES, PreviewHub
 from edge.stopwatch import Stopwatch
 from edge.viewer import METER_PERIOD_NS, Viewer
 
@@ -102,7 +102,7 @@ def test_only_the_streams_that_are_looked_at_are_encoded() -> None:
 def test_all_streams_compare_under_one_curve() -> None:
     """Low, reference and high show the same wall; in one unit and curve they look alike."""
     made = Made()
-    made.hub.ask(made.hub.streams, 0)
+    made.hub.ask(PICTURES, 0)
     made.viewer.show(fused(0.2), 0)
     assert made.streams() == {"fused", "reference", "low", "high"}
     levels = [shown(made, stream).mean() for stream in ("fused", "reference", "low", "high")]
@@ -112,7 +112,7 @@ def test_all_streams_compare_under_one_curve() -> None:
 def test_without_a_pair_its_streams_are_left_out() -> None:
     """Nothing to show is no error, and no black picture."""
     made = Made()
-    made.hub.ask(made.hub.streams, 0)
+    made.hub.ask(PICTURES, 0)
     made.viewer.show(fused(low=None), 0)
     assert made.streams() == {"fused", "reference"}
 
@@ -158,3 +158,29 @@ def test_figures_of_a_camera_that_fell_silent_go() -> None:
     assert made.gauge("ev", "low") is None
     assert made.gauge("exposure_us", "reference") == REFERENCE.exposure_us
     assert frame("reference", 0).exposure == REFERENCE
+
+
+def test_the_aids_come_with_the_picture_that_somebody_looks_at() -> None:
+    """Zebra and focus figure belong to the picture on the screen; nobody looking costs neither."""
+    made = Made()
+    made.viewer.show(fused(), 0)
+    assert made.gauge("sharpness", "reference") is None
+    assert "reference-clipped" not in made.streams()
+    made.hub.ask(["reference", "reference-clipped"], 0)
+    made.viewer.show(fused(1.0), S)
+    assert made.gauge("sharpness", "reference") is not None
+    assert made.gauge("sharpness", "low") is None
+    assert shown(made, "reference-clipped").mean() > 240, "all of it is clipped"
+    made.viewer.show(fused(0.3), 2 * S)
+    assert shown(made, "reference-clipped").mean() < 10
+    made.viewer.show(fused(0.3), 10 * S)
+    assert made.gauge("sharpness", "reference") is None, "a figure of a picture that nobody asks for is old"
+
+
+def test_the_histograms_are_of_the_exposures() -> None:
+    """Of the tone-mapped picture it would hide that the sensor clips."""
+    made = Made()
+    made.viewer.show(fused(0.5), 0)
+    found = made.health.snapshot(0).histograms["exposure_histogram"]
+    assert set(found) == {("reference",), ("fused",), ("low",), ("high",)}
+    assert all(sum(shares) == pytest.approx(1) for shares in found.values())
