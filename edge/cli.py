@@ -22,6 +22,7 @@ from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
 from edge.settings.command import app as config_app
+from edge.store.command import app as sessions_app
 from edge.trigger_command import trigger_app
 from edge.usb.command import app as usb_app
 from edge.web.password_command import password
@@ -51,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(trigger_app, name="trigger")
+app.add_typer(sessions_app, name="sessions")
 app.add_typer(calibrate_app, name="calibrate")
 app.add_typer(config_app, name="config")
 app.add_typer(usb_app, name="usb")

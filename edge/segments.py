@@ -148,7 +148,8 @@ class SegmentWriter(ABC, Generic[ImageT]):
         with self._named("write"):
             if self._open is None:
                 self._check_retired()
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                # the folder of a live session, should it be gone, is made again by its keeper only
+                self._path.parent.mkdir(parents=self._gate is None, exist_ok=True)
                 self._open = self._open_segment(self._path)
                 self._first_t_ns, self._frames = t_ns, 0
             ticks = round((t_ns - self._origin_ns) * self._ticks_per_s / 1_000_000_000)

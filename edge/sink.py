@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from edge.store.gate import DiskGate
 
 CLOSE_S = 10.0
 """How long the end of a recording waits for a disk."""
+
+log = logging.getLogger(__name__)
 
 
 class DiskSync:
@@ -47,6 +50,7 @@ class DiskSync:
             if self._current is not None:
                 self._old.append(self._current)
             self._current = None if fd is None else os.dup(fd)
+            self._error = None
             self._new_in = folder if folder is not None else self._new_in
         if fd is not None and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="disk-sync", daemon=True)
@@ -76,18 +80,23 @@ class DiskSync:
             current, old, self._old = self._current, self._old, []
             folder, self._new_in = self._new_in, None
         for fd in old:  # no longer known to anybody else
-            self._try(os.fdatasync, fd)
+            if error := _failure(os.fdatasync, fd):
+                log.warning("the end of a file that was closed may be lost: %s", error.strerror)
             os.close(fd)
-        if current is not None:  # closed by this thread only, when it is old
-            self._try(os.fdatasync, current)
+        error = None if current is None else _failure(os.fdatasync, current)  # only this thread closes it
         if folder is not None:
-            self._try(sync_folder, folder)
+            error = _failure(sync_folder, folder) or error
+        with self._lock:
+            if error is not None and self._current == current:  # else it is no longer the writer's
+                self._error = error
 
-    def _try(self, sync: Callable[[Any], None], what: Any) -> None:
-        try:
-            sync(what)
-        except OSError as error:
-            self._error = error
+
+def _failure(sync: Callable[[Any], None], what: Any) -> OSError | None:
+    try:
+        sync(what)
+    except OSError as error:
+        return error
+    return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ wait, bounded, and go to the file as soon as it can be opened again.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -20,8 +19,6 @@ from edge.store.lock import hold
 MOST_LINES = 20_000
 """About 6 MB, and two minutes of a fast rig: what a disk may hold up before lines are lost."""
 RETRY_S = 0.2
-
-log = logging.getLogger(__name__)
 
 
 class LineFile:
@@ -70,8 +67,8 @@ class LineFeeder:
         self._path = path
         self._sync_s = sync_s
         self._gate = gate
-        self._file = LineFile(path, sync_s, gate)  # raises here, where somebody can be told
-        self._epoch = gate.epoch
+        # raises here, where somebody can be told
+        self._file: LineFile | None = LineFile(path, sync_s, gate)
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._lost = 0
@@ -117,39 +114,42 @@ class LineFeeder:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing, RETRY_S)
                     del batch[: max(0, len(batch) - MOST_LINES)]
-        try:
-            self._file.close()
-        except OSError as error:
-            self._error = self._error or error
+        self._give_up()
 
     def _write(self, batch: list[bytes]) -> list[bytes]:
         """What of ``batch`` is left to write."""
         self._error = None
         blocked = self._gate.blocked
         if blocked is not None and not blocked.at_floor:
+            self._give_up()
             self._error = OSError(None, blocked.said)
             return batch
+        file = None
         try:
-            if self._epoch != self._gate.epoch:
-                self._open_again()
+            file = self._file = self._file or self._open_again()
             with self._gate.writing():
-                self._file.write(b"".join(batch))
+                file.write(b"".join(batch))
         except OSError as error:
             self._error = error
             self._gate.failed(error, self._path)
-            return _unwritten(batch, self._file.written)
+            self._give_up()
+            return batch if file is None else _unwritten(batch, file.written)
         return []
 
-    def _open_again(self) -> None:
-        epoch = self._gate.epoch
-        try:
-            self._file.close()
-        except OSError as error:
-            log.debug("%s: %s", self._path, error)  # it was given up already
-        self._file = LineFile(self._path, self._sync_s, self._gate)
-        if self._file.end_torn_line() and self.first:
-            self._file.write(self.first)
-        self._epoch = epoch
+    def _give_up(self) -> None:
+        """Let go of the file: while it is open its disk can neither be removed nor mounted anew."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                self._error = self._error or error
+
+    def _open_again(self) -> LineFile:
+        file = LineFile(self._path, self._sync_s, self._gate)
+        if file.end_torn_line() and self.first:
+            file.write(self.first)
+        return file
 
 
 def _unwritten(batch: list[bytes], written: int) -> list[bytes]:
