@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from edge.config_schema import Config
@@ -32,7 +32,7 @@ from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
 from edge.supervise.notify import Notifier
 from edge.supervise.pulse import Progress, Pulse
-from edge.supervise.stages import STAGES
+from edge.supervise.stages import STAGES, Stage
 from edge.supervise.thermometer import Thermometer
 
 __all__ = ["Daemon", "Parts"]
@@ -47,12 +47,18 @@ class Daemon:
     """One recording, from arming the cameras to closing the files. Use once.
 
     ``duration_s`` is session time: a simulation slower than real time still records so many frames.
+    ``stages`` are the rows of the table by name.
     """
 
     def __init__(
-        self, parts: Parts, duration_s: float | None = None, notifier: Notifier | None = None
+        self,
+        parts: Parts,
+        duration_s: float | None = None,
+        notifier: Notifier | None = None,
+        stages: Mapping[str, Stage] = STAGES,
     ) -> None:
         self._parts = parts
+        self._stages = stages
         report = parts.reporter
         self.stopping = threading.Event()
         self._notifier = notifier or Notifier()
@@ -143,18 +149,19 @@ class Daemon:
     def _start_stages(self) -> None:
         """A stage that is given up closes its ring, so that nobody waits for it."""
         rig, post, rings = self._parts.opened.rig, self._crew.post, self._rings
+        stages = self._stages
         for name, ring in rings.masters.items():
-            post(STAGES[f"{name} masters"], partial(self._writing.masters, name), ring.close)
-        post(STAGES["encode"], self._writing.video, rings.hdr.close)
-        post(STAGES["viewer"], self._showing.run, rings.pictures.close)
-        post(self._fusing.stage, self._fusing.run, rings.frames.close)
-        post(STAGES["heat"], self._thermometer.run)
+            post(stages[f"{name} masters"], partial(self._writing.masters, name), ring.close)
+        post(stages["encode"], self._writing.video, rings.hdr.close)
+        post(stages["viewer"], self._showing.run, rings.pictures.close)
+        post(self._fusing.patient(stages["fuse"]), self._fusing.run, rings.frames.close)
+        post(stages["heat"], self._thermometer.run)
         if self._parts.opened.can_wait:
-            post(STAGES["capture"], lambda _turn: self._filming.in_order())
+            post(stages["capture"], lambda _turn: self._filming.in_order())
             return
-        post(STAGES["exposure"], self._filming.steer)
-        post(STAGES["capture reference"], lambda _turn: self._filming.live(rig.reference))
-        post(STAGES["capture secondary"], lambda _turn: self._filming.live(rig.secondary))
+        post(stages["exposure"], self._filming.steer)
+        post(stages["capture reference"], lambda _turn: self._filming.live(rig.reference))
+        post(stages["capture secondary"], lambda _turn: self._filming.live(rig.secondary))
 
     def _deliver(self, fused: Fused, turn: Turn) -> None:
         """From the fusion stage to those behind it."""

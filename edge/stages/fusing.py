@@ -19,7 +19,7 @@ from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
 from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
-from edge.supervise.stages import STAGES, Stage
+from edge.supervise.stages import Stage
 
 KEPT_SECONDARY = 8
 """Four pairs: what a new line needs to pair the frames that the one before has not finished."""
@@ -82,13 +82,12 @@ class Fusing:
         self._allowance = Allowance()
         self._hurrying = threading.Event()
 
-    @property
-    def stage(self) -> Stage:
-        """Its row of the table; a source that can wait may be fused on a rung that takes seconds."""
+    def patient(self, row: Stage) -> Stage:
+        """Its row of the table, with time for the slowest rung in use: without a deadline that takes seconds."""
         budget_ns = self._plan.budget_ns
         costs = [self._plan.probed_ns.get(rung, 0.0) for rung in self._plan.allowed]
         used = [cost for cost in costs if budget_ns is None or cost <= budget_ns]
-        return STAGES["fuse"].patient(SLOWEST_SHARE * max(used, default=0.0) / 1e9)
+        return row.patient(SLOWEST_SHARE * max(used, default=0.0) / 1e9)
 
     def offer(self, late: Late) -> None:
         """An engine that became ready meanwhile. Any thread."""

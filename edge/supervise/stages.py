@@ -46,7 +46,7 @@ _CAPTURE = (
 )
 _MASTERS = (
     "a new thread with a new file",
-    "the frame in hand, and what the ring of 32 cannot hold meanwhile; the fused video goes on",
+    "up to 0.5 s of the file left behind, and what the ring of 32 cannot hold; fused video goes on",
 )
 
 STAGES: Final = MappingProxyType(
@@ -72,7 +72,7 @@ STAGES: Final = MappingProxyType(
                 Budget(),
                 Spent.ENDS,
                 "a new encoder with the next file",
-                "the fused frame in hand, and what the ring of 8 cannot hold meanwhile; masters have them",
+                "up to 0.2 s of the file left behind, and what the ring of 8 cannot hold; masters have them",
             ),
             Stage("exposure", 10.0, _OFTEN, Spent.LEFT_OFF, "a new control loop", "no frame; exposures stay"),
             Stage("viewer", 5.0, _OFTEN, Spent.LEFT_OFF, "a new thread", "pictures on the page"),
