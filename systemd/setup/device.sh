@@ -19,10 +19,13 @@ DEVICE_FILES=(
   "systemd/twinhdr.service|/etc/systemd/system/twinhdr.service|ours"
   "systemd/twinhdr-engine.service|/etc/systemd/system/twinhdr-engine.service|ours"
   "systemd/twinhdr-probation.service|/etc/systemd/system/twinhdr-probation.service|ours"
+  "systemd/71-twinhdr-usb.rules|/etc/udev/rules.d/71-twinhdr-usb.rules|ours"
+  "systemd/twinhdr-usb@.service|/etc/systemd/system/twinhdr-usb@.service|ours"
+  "systemd/twinhdr-usb-settle.service|/etc/systemd/system/twinhdr-usb-settle.service|ours"
   "systemd/setup/probation.sh|/opt/twinhdr/probation.sh|ours"
 )
 
-UNITS=(twinhdr.service twinhdr-engine.service twinhdr-probation.service)
+UNITS=(twinhdr.service twinhdr-engine.service twinhdr-probation.service twinhdr-usb-settle.service)
 
 has_package() { [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) == ii* ]]; }
 

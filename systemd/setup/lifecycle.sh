@@ -111,7 +111,7 @@ uninstall_device() { # [--purge]
     say "twinhdr is uninstalled; kept: $ROOT/etc/twinhdr and $ROOT/var/lib/twinhdr (--purge removes them, too)"
     return
   fi
-  rm -rf "$ROOT/etc/twinhdr" "$ROOT/var/lib/twinhdr"
+  rm -rf "$ROOT/etc/twinhdr" "$ROOT/var/lib/twinhdr" "$ROOT/var/lib/twinhdr-usb"
   [[ -n $ROOT ]] || ! getent passwd twinhdr >/dev/null || userdel twinhdr
   say "twinhdr is uninstalled, with its configuration, its recordings and its user"
 }
