@@ -1,0 +1,228 @@
+"""The recorder killed, and its power cut, at random moments: what is lost, in seconds, and what is never.
+
+``TWINHDR_LONG=1`` kills it a hundred times and cuts the power ten times (about ten minutes); ``-s`` shows the
+figures. The disk is a real one of 96 MB that fills up many times over, where root can make one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from loop_disk import LoopDisk, missing
+
+from edge.session import Session
+from edge.store.catalogue import list_sessions
+from edge.store.recover import recover_all
+from edge.video_read import count_frames
+
+LONG = os.environ.get("TWINHDR_LONG") == "1"
+KILLS = 100 if LONG else 3
+CUTS = 10 if LONG else 1
+FLOOR_BYTES = 30_000_000
+S = 1_000_000_000
+MOST_LOST_KILLED_S, MOST_LOST_CUT_S = 1.0, 2.0
+CONFIG = """
+version: 1
+rig: {{width: 192, height: 128}}
+simulator: {{pace: 1}}
+web: {{enabled: false}}
+fuse: {{ladder: [merge, reference]}}
+hdr: {{segment_s: 2}}
+masters: {{enabled: true, segment_s: 2}}
+store: {{root: {root}, min_free_gb: {floor_gb}, min_free_share: 0}}
+"""
+
+
+class Recorder:
+    """``twinhdr run`` below one root, started again and again."""
+
+    def __init__(self, root: Path, config: Path, floor_bytes: int) -> None:
+        self.root = root
+        root.mkdir(exist_ok=True)
+        config.write_text(CONFIG.format(root=root, floor_gb=floor_bytes / 1e9))
+        self._command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config)]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+
+    def lines(self) -> Path | None:
+        """Those of the newest session."""
+        found = sorted(self.root.glob("s*/frames.jsonl"))
+        return found[-1] if found else None
+
+    def wait_for_video(self, before: Path | None, timeout_s: float = 60.0) -> Path:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            lines = self.lines()
+            if lines is not None and lines != before and b'"kind":"hdr"' in lines.read_bytes():
+                return lines
+            time.sleep(0.02)  # polls another process; there is nothing to wait on
+        pytest.fail(f"no video below {self.root} within {timeout_s} s")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Seconds between the last frame that was filmed and the last that can be read, by stream."""
+
+    reference: float
+    secondary: float
+    hdr: float
+
+
+def filmed_until_ns(lines: Path, now_s: float) -> int:
+    """Session time at the moment ``now_s`` (wall clock): that of the last line, and what went by since."""
+    last = max(int(json.loads(line).get("t_ns", 0)) for line in lines.read_bytes().splitlines()[:-1])
+    return last + round(max(0.0, now_s - lines.stat().st_mtime) * S)
+
+
+def checked(folder: Path, until_ns: int) -> Lost:
+    """What a session lost; fails where a frame is doubled or out of order."""
+    session = Session.open(folder)
+    last = {"reference": 0, "secondary": 0, "hdr": 0}
+    for camera in ("reference", "secondary"):
+        stamps = [(frame.seq, t_ns) for frame, t_ns in session.stamped(camera)]
+        assert all(a < b for a, b in itertools.pairwise(stamps)), folder
+        last[camera] = stamps[-1][1] if stamps else 0
+    files: dict[str, int] = {}
+    records = list(session.hdr_records())
+    assert all(a.seq < b.seq for a, b in itertools.pairwise(records)), folder
+    for record in records:
+        assert record.file is not None
+        if record.file not in files:
+            files[record.file] = count_frames(folder / record.file)
+        if record.index < files[record.file]:
+            last["hdr"] = record.t_ns
+    lost = {stream: max(0.0, (until_ns - t_ns) / S) for stream, t_ns in last.items()}
+    return Lost(lost["reference"], lost["secondary"], lost["hdr"])
+
+
+def assert_all_readable(root: Path) -> int:
+    """Every video file of every session opens and holds frames. Returns how many there are."""
+    files = [path for path in root.glob("s*/*/*") if path.suffix in (".mkv", ".mp4")]
+    assert all(count_frames(path) > 0 for path in files)
+    return len(files)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[LoopDisk | None]:
+    if missing():
+        yield None
+        return
+    made = LoopDisk(tmp_path, megabytes=96)
+    yield made
+    made.close()
+
+
+class Watcher:
+    """The least that was ever free on a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.least_bytes = shutil.disk_usage(path).free
+        self._path = path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            self.least_bytes = min(self.least_bytes, shutil.disk_usage(self._path).free)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.alone
+def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None:
+    """The first promise of the device: whatever happens to it, at most the last second is lost."""
+    chance = random.Random(6)
+    root = (tmp_path if disk is None else disk.mount) / "sessions"
+    recorder = Recorder(root, tmp_path / "run.yaml", 0 if disk is None else FLOOR_BYTES)
+    watcher = Watcher(root)
+    losses: list[Lost] = []
+    try:
+        for _ in range(KILLS):
+            before = recorder.lines()
+            process = recorder.start()
+            try:
+                early = LONG and chance.random() < 0.15
+                lines = before if early else recorder.wait_for_video(before)
+                time.sleep(chance.uniform(0.0, 2.0 if early else 1.2 if not LONG else 4.0))
+            finally:
+                process.send_signal(signal.SIGKILL)
+                killed_s = time.time()
+                process.wait()
+            if lines is not None and lines != before:
+                losses.append(checked(lines.parent, filmed_until_ns(lines, killed_s)))
+        process = recorder.start()  # the last one puts in order what the others left, and ends well
+        try:
+            last = recorder.wait_for_video(recorder.lines())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        watcher.close()
+    states = [entry.state for entry in list_sessions(root)]
+    files = assert_all_readable(root)
+    print(f"\n{len(losses)} kills in mid-recording; {files} files, all readable")
+    for stream in ("reference", "secondary", "hdr"):
+        values = sorted(getattr(lost, stream) for lost in losses)
+        print(
+            f"{stream}: lost at most {values[-1]:.3f} s, half of the times {values[len(values) // 2]:.3f} s"
+        )
+    print(f"least free: {watcher.least_bytes / 1e6:.1f} MB; floor {FLOOR_BYTES / 1e6:.0f} MB")
+    assert last.parent.name == list_sessions(root)[-1].name
+    assert states[-1] == "clean"
+    assert "unreadable" not in states
+    assert all(max(lost.reference, lost.secondary, lost.hdr) <= MOST_LOST_KILLED_S for lost in losses)
+    if disk is not None:
+        assert watcher.least_bytes > FLOOR_BYTES - 1_000_000  # a second of writing
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(missing() != "", reason=missing())
+def test_power_cut_at_random_moments(tmp_path: Path, disk: LoopDisk) -> None:
+    """A pulled plug: what was not yet on the disk is gone, and that is two seconds at most.
+
+    The file system stops at once, as if the disk had lost its power: nothing more is written, not even the
+    journal's buffers. Mounting it again plays the journal back.
+    """
+    chance = random.Random(7)
+    recorder = Recorder(disk.mount / "sessions", tmp_path / "run.yaml", FLOOR_BYTES)
+    losses: list[Lost] = []
+    for _ in range(CUTS):
+        process = recorder.start()
+        try:
+            lines = recorder.wait_for_video(recorder.lines())
+            time.sleep(chance.uniform(2.2, 3.0 if not LONG else 8.0))
+            until_ns = filmed_until_ns(lines, time.time())
+            disk.cut_power()
+        finally:
+            process.kill()
+            process.wait()
+        disk.replug()
+        losses.append(checked(lines.parent, until_ns))
+        assert list_sessions(recorder.root)[-1].state == "torn"
+    recover_all(recorder.root, lambda _text: None, threading.Event())
+    print(f"\n{len(losses)} power cuts; {assert_all_readable(recorder.root)} files, all readable")
+    for stream in ("reference", "secondary", "hdr"):
+        values = sorted(getattr(lost, stream) for lost in losses)
+        print(
+            f"{stream}: lost at most {values[-1]:.3f} s, half of the times {values[len(values) // 2]:.3f} s"
+        )
+    assert all(max(lost.reference, lost.secondary, lost.hdr) <= MOST_LOST_CUT_S for lost in losses)
