@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.errors import TwinhdrError
+from edge.exports.contact import contact_picture
 from edge.flicker import FlickerGauge
 from edge.frames import CameraName
 from edge.hdr_read import read_radiance
@@ -81,6 +82,9 @@ def print_info(path: Path, console: Console) -> int:
         console.print(f"picture: {write_picture(session)}", markup=False, soft_wrap=True)
     except TwinhdrError as error:
         console.print(f"no picture: {error}", style="yellow", markup=False)
+    contact = contact_picture(path)
+    if contact is not None:
+        console.print(f"contact picture: {contact}", markup=False, soft_wrap=True)
     for problem in session.problems:
         console.print(f"skipped: {problem}", style="yellow", markup=False)
     return 0

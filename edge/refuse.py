@@ -123,8 +123,8 @@ def refuse_sessions(job: RefuseJob, console: Console) -> int:
     errors = _run(todo, job, console)
     for work in works:
         found = errors.get(id(work), [])
-        for error in found:
-            console.print(error, style="red", markup=False, soft_wrap=True)
+        for text in found:
+            console.print(text, style="red", markup=False, soft_wrap=True)
         if found:
             failed += 1
             continue
@@ -167,7 +167,11 @@ def _ended(
             yield from run_on_ray(tasks, job.address)
         return
     for task in tasks:
-        yield task, try_task(task, lambda _, task=task: advance(task))
+
+        def one_more(_: Fused, task: SegmentTask = task) -> None:
+            advance(task)
+
+        yield task, try_task(task, one_more)
 
 
 def _print(work: Work, done: Refused, before: bool, console: Console) -> None:

@@ -55,7 +55,7 @@ def make_gain_map(hdr: FloatImage, sdr: FloatImage) -> GainMap:
 def apply_gain_map(sdr: FloatImage, gain: GainMap, headroom: float | None = None) -> FloatImage:
     """The HDR picture for a display of ``headroom`` stops (None: all there is), linear, 1.0 = SDR white."""
     share = 1.0 if headroom is None else min(max(headroom / gain.headroom, 0.0), 1.0)
-    least, most = np.float32(gain.least), np.float32(gain.most)
+    least, most = np.array(gain.least, np.float32), np.array(gain.most, np.float32)
     stops = least + gain.codes.astype(np.float32) / np.float32(255.0) * (most - least)
     shown: FloatImage = (sdr + np.float32(OFFSET)) * np.exp2(stops * np.float32(share)) - np.float32(OFFSET)
     return np.maximum(shown, 0.0)

@@ -53,7 +53,7 @@ def _write_jpeg(path: Path, radiance: FloatImage) -> None:
     from edge.exports.ultrahdr import encode_ultra_hdr
 
     jpeg = encode_ultra_hdr(radiance).jpeg
-    replace_atomically(path, lambda temporary: temporary.write_bytes(jpeg) and None)
+    _write_bytes(path, jpeg)
 
 
 def _write_avif(path: Path, radiance: FloatImage) -> None:
@@ -76,7 +76,14 @@ def _write_hdr(path: Path, radiance: FloatImage) -> None:
     ok, data = cv2.imencode(".hdr", np.ascontiguousarray(radiance[..., ::-1], np.float32))
     if not ok:
         raise ValueError(f"OpenCV cannot encode an image of shape {radiance.shape} as Radiance RGBE")
-    replace_atomically(path, lambda temporary: temporary.write_bytes(data.tobytes()) and None)
+    _write_bytes(path, data.tobytes())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    replace_atomically(path, write)
 
 
 _WRITERS: Mapping[str, Callable[[Path, FloatImage], None]] = {

@@ -9,13 +9,11 @@ that a second one follows; the second is the gain map and says, in XMP and in th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.colour import linear_from_srgb
 from edge.exports.gainmap import OFFSET, GainMap, make_gain_map
@@ -178,12 +176,6 @@ def _jpeg(rgb: Rgb8, quality: int) -> bytes:
     return bytes(data)
 
 
-def _decoded(jpeg: bytes) -> NDArray[Any]:
-    rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    return rgb.astype(np.float32) / np.float32(255.0)
-
-
-def decode_map(gain: GainMap) -> GainMap:
-    """``gain`` as a reader gets it, after JPEG."""
-    codes = np.rint(_decoded(_jpeg(gain.codes, MAP_QUALITY)) * 255.0).astype(np.uint8)
-    return replace(gain, codes=codes)
+def _decoded(jpeg: bytes) -> FloatImage:
+    rgb: FloatImage = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.float32)
+    return np.ascontiguousarray(rgb[..., ::-1]) * np.float32(1.0 / 255.0)

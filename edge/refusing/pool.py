@@ -68,9 +68,11 @@ def _connected(address: str | None) -> ModuleType:
         raise UnavailableError(
             "Ray is not installed: pip install 'twinhdr[ray]', or leave --ray and --address out"
         ) from None
-    local = {} if address else {"include_dashboard": False}
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        settings["include_dashboard"] = False
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(address=address, **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UnavailableError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start one with: ray start --head"

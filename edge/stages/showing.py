@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 
 from edge.config_schema import Config
 from edge.crew import Turn
+from edge.errors import ImageError
+from edge.exports.contact import ContactSheet
 from edge.line import Fused
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
 from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
 from edge.viewer import Viewer
+
+log = logging.getLogger(__name__)
 
 
 class Showing:
@@ -24,6 +29,7 @@ class Showing:
         self._watch = watch
         self._allowance = Allowance()
         self._viewer = self._new_viewer()
+        self._sheet = ContactSheet(parts.session.path)
 
     def allow(self, allowance: Allowance) -> None:
         """What heat and power leave. Any thread."""
@@ -44,7 +50,21 @@ class Showing:
         if turn.number:
             self._viewer = self._new_viewer()
         viewer = self._viewer
-        each(self._rings.pictures, turn, lambda fused: viewer.show(fused, time.monotonic_ns()))
+
+        def show(fused: Fused) -> None:
+            viewer.show(fused, time.monotonic_ns())
+            self._sheet.take(fused)
+            if self._sheet.due:  # a recording that ends by force has one, too
+                self._write_sheet()
+
+        each(self._rings.pictures, turn, show)
+        self._write_sheet()
+
+    def _write_sheet(self) -> None:
+        try:
+            self._sheet.write()
+        except ImageError as error:
+            log.warning("no contact picture: %s", error)
 
     def _new_viewer(self) -> Viewer:
         parts = self._parts
