@@ -117,6 +117,7 @@ class Crew:
         stopping: threading.Event,
         health: Health,
         on_replaced: Callable[[Replaced], None] = lambda _replaced: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stopping = stopping
         self._health = health
@@ -124,7 +125,8 @@ class Crew:
         self._posts: dict[str, _Post] = {}
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
-        self._looked_s = time.monotonic()
+        self._clock = clock
+        self._looked_s = clock()
         self._left_behind = 0
 
     @property
@@ -148,6 +150,11 @@ class Crew:
     def beat(self, name: str) -> None:
         """Whoever is on the stage ``name`` did a round of work."""
         self._beaten(name, self._posts[name].turn)
+
+    def hangs(self, name: str) -> bool:
+        """Whether the stage ``name`` was given up because its thread does not come back."""
+        post = self._posts.get(name)
+        return post is not None and post.off and post.turn.over
 
     def watches(self, now_s: float) -> list[Watch]:
         """How the stages are that work now."""
@@ -186,7 +193,7 @@ class Crew:
                     post.thread.join(JOIN_POLL_S)
                 else:
                     time.sleep(JOIN_POLL_S)  # until its successor is due
-                now_s = time.monotonic()
+                now_s = self._clock()
                 self.look(now_s)
                 hung = post.busy and post.stage.budget is None and now_s - post.turn.beaten_s > END_S
                 if hung and self._take_away(post):
@@ -195,11 +202,11 @@ class Crew:
                     self._fail(StageHungError(text))
 
     def _turn(self, stage: Stage, number: int) -> Turn:
-        turn = Turn(number, time.monotonic(), lambda: self._beaten(stage.name, turn))
+        turn = Turn(number, self._clock(), lambda: self._beaten(stage.name, turn))
         return turn
 
     def _beaten(self, name: str, turn: Turn) -> None:
-        turn.beaten_s = time.monotonic()
+        turn.beaten_s = self._clock()
         self._health.beat(name, time.monotonic_ns())
 
     def _begin(self, post: _Post) -> None:

@@ -135,8 +135,10 @@ class Daemon:
         self.stopping.set()
         self._notifier.stopping()
         rig = self._parts.opened.rig
-        for stop in (rig.reference.stop, rig.secondary.stop, rig.trigger.stop):
-            stop()
+        for camera in (rig.reference, rig.secondary):
+            if not self._crew.hangs(f"capture {camera.info.name}"):  # it would take this thread with it
+                camera.stop()
+        rig.trigger.stop()
         self._crew.join("capture")
         self._filming.close()
         for ring in (self._rings.frames, *self._rings.masters.values()):

@@ -41,7 +41,7 @@ class Stage:
 
 _OFTEN = Budget(restarts=10, window_s=600.0, pause_s=1.0)
 _CAPTURE = (
-    "none: a read that hangs holds its camera; a GigE camera that goes is opened again by its own keeper",
+    "none, a read that hangs holds its camera (a GigE camera that goes is opened again by its keeper)",
     "both streams until systemd has started the process again",
 )
 _MASTERS = (
@@ -53,9 +53,9 @@ STAGES: Final = MappingProxyType(
     {
         stage.name: stage
         for stage in (
-            Stage("capture", 10.0, None, Spent.ENDS, *_CAPTURE),
-            Stage("capture reference", 10.0, None, Spent.ENDS, *_CAPTURE),
-            Stage("capture secondary", 10.0, None, Spent.ENDS, *_CAPTURE),
+            Stage("capture", 8.0, None, Spent.ENDS, *_CAPTURE),
+            Stage("capture reference", 8.0, None, Spent.ENDS, *_CAPTURE),
+            Stage("capture secondary", 8.0, None, Spent.ENDS, *_CAPTURE),
             Stage("reference masters", 8.0, Budget(), Spent.ENDS, *_MASTERS),
             Stage("secondary masters", 8.0, Budget(), Spent.ENDS, *_MASTERS),
             Stage(
@@ -74,9 +74,9 @@ STAGES: Final = MappingProxyType(
                 "a new encoder with the next file",
                 "up to 0.2 s of the file left behind, and what the ring of 8 cannot hold; masters have them",
             ),
-            Stage("exposure", 10.0, _OFTEN, Spent.LEFT_OFF, "a new control loop", "no frame; exposures stay"),
+            Stage("exposure", 8.0, _OFTEN, Spent.LEFT_OFF, "a new control loop", "no frame; exposures stay"),
             Stage("viewer", 5.0, _OFTEN, Spent.LEFT_OFF, "a new thread", "pictures on the page"),
-            Stage("heat", 10.0, _OFTEN, Spent.LEFT_OFF, "a new thread", "the bands stay where they are"),
+            Stage("heat", 8.0, _OFTEN, Spent.LEFT_OFF, "a new thread", "the bands stay where they are"),
         )
     }
 )

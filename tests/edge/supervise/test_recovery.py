@@ -217,7 +217,7 @@ def test_live_masters_have_no_gap_while_fusion_hangs(config_of: ConfigOf, tmp_pa
     drops = [r.fields for r in session.records("drop") if r.fields["camera"] == "reference"]
     lost = [int(str(drop["seq"])) for drop in drops if drop["stage"] in ("fuse", "encode")]
     assert sorted(fused + lost) == reference, "every frame is fused or counted, none is both"
-    assert list(session.hdr_records())[-1].rung is Rung.MERGE
+    assert list(session.hdr_records())[-1].rung >= Rung.MERGE
     print(f"{len(lost)} of {len(reference)} frames were not fused")
 
 
