@@ -21,6 +21,7 @@ from edge.bench_command import bench
 from edge.calibrate_command import app as calibrate_app
 from edge.cameras_command import cameras
 from edge.errors import ConfigError, TwinhdrError
+from edge.exports.command import export
 from edge.settings.command import app as config_app
 from edge.store.command import app as sessions_app
 from edge.trigger_command import trigger_app
@@ -59,6 +60,7 @@ app.add_typer(usb_app, name="usb")
 app.command()(cameras)
 app.command()(password)
 app.command()(bench)
+app.command()(export)
 
 
 ConfigOption = Annotated[
