@@ -6,6 +6,7 @@ set -Eeuo pipefail
 
 BASE=${TWINHDR_ROOT:-}/opt/twinhdr
 HEALTHY_S=${TWINHDR_HEALTHY_S:-60}
+FALLS=10
 STARTS_S=${TWINHDR_STARTS_S:-180} # how long it may take until the first frame is recorded
 
 mark=$BASE/probation
@@ -34,6 +35,7 @@ started() {
         active) return 0 ;;
         failed) return 1 ;;
       esac
+      (($(property NRestarts) < FALLS)) || return 1 # the unit itself never gives up
     fi
     sleep 1
   done
