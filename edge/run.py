@@ -61,7 +61,7 @@ def run_daemon(
         with (
             contextlib.closing(notifier),
             _signals(stopper),
-            _page(config, health, hub) as page,
+            _page(config, health, hub, None if reload is None else reload.path) as page,
             ExitStack() as closing,
         ):
             if notifier.present:

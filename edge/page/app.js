@@ -1,5 +1,6 @@
 // Brings the figures to the panels, and says so loudly when there are none.
 
+import * as aids from "./aids.js";
 import { $, el, rows, set, value } from "./dom.js";
 import * as f from "./format.js";
 import * as light from "./light.js";
@@ -8,6 +9,7 @@ import * as panels from "./panels.js";
 import { LivePicture } from "./picture.js";
 
 const picture = new LivePicture();
+aids.start((on) => picture.zebra(on), () => picture.view);
 let pageId = null;
 let last = null;
 
@@ -21,6 +23,7 @@ function onStatus(status) {
   for (const panel of Object.values(panels)) panel(status);
   light.exposures(status);
   light.flicker(status);
+  aids.show(status, picture.view);
   picture.label(light.tags(status));
   picture.explain(f.capital(status.events[0]?.text ?? ""));
   log(status);

@@ -8,6 +8,11 @@ const FULL_PX = 0.5;
 async function update() {
   try {
     const answer = await fetch("/api/calibration", { cache: "no-store" });
+    if (answer.status === 404) {
+      set($("advice"), "No calibration is running. On the device, end the recording and run: twinhdr calibrate --live");
+      link("lost", "Not running");
+      return;
+    }
     if (!answer.ok) throw new Error(answer.statusText);
     show(await answer.json());
     link("live", "Live");

@@ -15,6 +15,7 @@ export class LivePicture {
   #request = null;
   #tags = {};
   #reason = "";
+  #zebra = false;
 
   constructor() {
     $("views").addEventListener("change", (event) => this.#choose(event.target.value));
@@ -31,6 +32,17 @@ export class LivePicture {
   /** Words for as long as there is no picture: what happened last. */
   explain(text) {
     this.#reason = text;
+  }
+
+  get view() {
+    return this.#view;
+  }
+
+  /** Stripes on what is clipped, from the next picture on. */
+  zebra(on) {
+    this.#zebra = on;
+    this.#number = 0;
+    this.#request?.abort();
   }
 
   /** Words beside the names on the picture: {fused: "0.1 % clipped"}. */
@@ -71,12 +83,14 @@ export class LivePicture {
     this.#request = new AbortController();
     const giveUp = setTimeout(() => this.#request.abort(), GIVE_UP_MS);
     try {
-      const query = `streams=${VIEWS[view].join(",")}&after=${this.#number}`;
+      const zebra = this.#zebra;
+      const streams = [...VIEWS[view], ...(zebra ? VIEWS[view].map((stream) => `${stream}-clipped`) : [])];
+      const query = `streams=${streams.join(",")}&after=${this.#number}`;
       const answer = await fetch(`/preview/set?${query}`, { signal: this.#request.signal, cache: "no-store" });
       if (answer.status === 204) return;
       if (!answer.ok) throw new Error(`preview: ${answer.status}`);
       const form = await answer.formData();
-      if (view !== this.#view) return;
+      if (view !== this.#view || zebra !== this.#zebra) return;
       await this.#show(form, view);
       this.#number = Number(answer.headers.get("X-Picture-Number"));
       this.#note(Number(answer.headers.get("X-Picture-Age-Ms")));
@@ -86,24 +100,19 @@ export class LivePicture {
   }
 
   async #show(form, view) {
-    const fresh = await Promise.all(
-      VIEWS[view].map(async (stream) => {
-        if (!form.has(stream)) return null;
-        const image = new Image();
-        image.src = URL.createObjectURL(form.get(stream));
-        image.alt = ""; // its layer has the name, and stays
-        image.dataset.stream = stream;
-        await image.decode();
-        return image;
-      }),
-    );
+    const [fresh, marks] = await Promise.all([
+      Promise.all(VIEWS[view].map((stream) => decoded(form, stream))),
+      Promise.all(VIEWS[view].map((stream) => decoded(form, `${stream}-clipped`))),
+    ]);
     if (view !== this.#view) return;
+    const stripes = marks.map((mark) => (mark && this.#zebra ? [striped(mark)] : []));
+    marks.filter(Boolean).forEach((mark) => URL.revokeObjectURL(mark.src));
     const [main, before] = fresh;
     if (main) {
-      $("layer-main").replaceChildren(main);
+      $("layer-main").replaceChildren(main, ...stripes[0]);
       document.documentElement.style.setProperty("--stage-ratio", `${main.naturalWidth} / ${main.naturalHeight}`);
     }
-    if (before) $("layer-before").replaceChildren(before);
+    if (before) $("layer-before").replaceChildren(before, ...stripes[1]);
     this.#shown.urls.forEach((url) => URL.revokeObjectURL(url));
     this.#shown.urls = fresh.filter(Boolean).map((image) => image.src);
     this.#shown.size = main ? `${main.naturalWidth} × ${main.naturalHeight}` : "";
@@ -111,6 +120,7 @@ export class LivePicture {
 
   #note(age) {
     const now = performance.now();
+    document.body.dataset.firstPictureMs ??= Math.round(now);
     this.#shown.at = now;
     this.#shown.age = age;
     this.#shown.times = [...this.#shown.times.filter((t) => now - t < 3000), now];
@@ -139,6 +149,35 @@ export class LivePicture {
     const room = $("stage").clientWidth - x;
     $("tag-main").classList.toggle("away", this.#view === "split" && room < $("tag-main").offsetWidth + 12);
   }
+}
+
+async function decoded(form, stream) {
+  if (!form.has(stream)) return null;
+  const image = new Image();
+  image.src = URL.createObjectURL(form.get(stream));
+  image.alt = ""; // its layer has the name, and stays
+  image.dataset.stream = stream;
+  await image.decode();
+  return image;
+}
+
+/** Diagonal stripes where a picture of marks is white. */
+function striped(mark) {
+  const canvas = document.createElement("canvas");
+  const [width, height] = [(canvas.width = mark.naturalWidth), (canvas.height = mark.naturalHeight)];
+  const paper = canvas.getContext("2d", { willReadFrequently: true });
+  paper.drawImage(mark, 0, 0);
+  const pixels = paper.getImageData(0, 0, width, height);
+  const words = new Uint32Array(pixels.data.buffer);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      const clipped = pixels.data[4 * i] > 127;
+      words[i] = !clipped ? 0 : (x + y) & 4 ? 0xff1e1ee6 : 0xffffffff; // red and white; little endian ABGR
+    }
+  }
+  paper.putImageData(pixels, 0, 0);
+  canvas.className = "stripes";
+  return canvas;
 }
 
 function write(tag, stream, words = "") {

@@ -35,7 +35,7 @@ NAME: Final = MappingProxyType({"name": Parameter("name of the session")})
 
 
 class Session(Message):
-    """One recording; `edge.store.catalogue.SessionEntry` says what the states mean."""
+    """One recording, as `edge.store.catalogue.SessionEntry`; ``picture`` tells whether it has one."""
 
     name: str
     started_utc: str | None
@@ -43,6 +43,7 @@ class Session(Message):
     size_bytes: int
     state: Literal["recording", "clean", "torn", "unreadable"]
     kept: bool
+    picture: bool
 
 
 class SessionList(Message):
@@ -59,11 +60,10 @@ class FileFacts(Message):
 
 
 class SessionFacts(Message):
-    """One recording with its files; ``picture`` tells whether it has one."""
+    """One recording with its files."""
 
     session: Session
     files: list[FileFacts]
-    picture: bool
 
 
 class Confirmation(Message):
@@ -167,16 +167,14 @@ class ArchiveRoutes:
         async with self._listing:
             now_ns = self._clock_ns()
             if self._list is None or now_ns - self._listed_ns > FRESH_NS:
-                entries = await self._ask(list_sessions, self._root)
-                self._list = SessionList(sessions=[_told(entry) for entry in reversed(entries)])
+                self._list = await self._ask(_listed, self._root)
                 self._listed_ns = self._clock_ns()
             return answer(self._list)
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         entry, files = await self._found(request)
         facts = [FileFacts(path=file.path, size_bytes=file.size_bytes) for file in files]
-        has_picture = any(file.path == PICTURE for file in files)
-        return answer(SessionFacts(session=_told(entry), files=facts, picture=has_picture))
+        return answer(SessionFacts(session=await self._ask(_told, entry), files=facts))
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         return await self._downloads.file(request, (await self._entry(request)).path, PICTURE)
@@ -228,6 +226,10 @@ class ArchiveRoutes:
         return await asyncio.get_running_loop().run_in_executor(self._threads, what, *given)
 
 
+def _listed(root: Path) -> SessionList:
+    return SessionList(sessions=[_told(entry) for entry in reversed(list_sessions(root))])
+
+
 def _kept(kept: bool) -> str:
     return "kept" if kept else "released"
 
@@ -240,4 +242,5 @@ def _told(entry: SessionEntry) -> Session:
         size_bytes=entry.size_bytes,
         state=entry.state,
         kept=entry.kept,
+        picture=(entry.path / PICTURE).is_file(),
     )

@@ -74,7 +74,7 @@ def test_sessions_are_listed_newest_first_with_their_state(reader: Appliance) ->
     assert told["one"]["seconds"] == 5.0
     assert told["one"]["size_bytes"] > len(VIDEO)
     facts = reader.ask("GET", "/api/sessions/one").json
-    assert facts["picture"] is True
+    assert facts["session"]["picture"] is True
     assert {"path": "hdr/000000.mp4", "size_bytes": len(VIDEO)} in facts["files"]
     assert reader.ask("GET", "/api/sessions/one/picture.jpg").headers["Content-Type"] == "image/jpeg"
 
