@@ -1,0 +1,122 @@
+"""The faults there are, what was measured of each, and docs/reliability.md made from both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.reliability.bench import Bench
+
+HERE = Path(__file__).parent
+ROWS = HERE / "rows.json"
+DOCUMENT = HERE.parents[1] / "docs" / "reliability.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one fault was measured to cost.
+
+    ``lost`` frames by stream; ``recovery_s`` from the end of the fault (or from its beginning where nothing
+    has to be repaired) to the next frame in a file; ``told`` word for word; ``elsewhere`` what else suffered.
+    """
+
+    lost: Mapping[str, int]
+    recovery_s: float | None
+    told: str
+    elsewhere: str = "nothing"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: ``how`` it is made, and what is allowed. ``short``: also without TWINHDR_LONG."""
+
+    key: str
+    title: str
+    how: str
+    run: Callable[[Bench], Row]
+    missing: Callable[[], str]
+    short: bool
+
+
+FAULTS: dict[str, Fault] = {}
+"""In the order of the document; filled as ``tests.reliability.faults`` is imported."""
+
+
+def fault(
+    key: str, title: str, how: str, *, missing: Callable[[], str] = lambda: "", short: bool = False
+) -> Callable[[Callable[[Bench], Row]], Callable[[Bench], Row]]:
+    """Register what makes a fault and measures it. ``missing`` says why it cannot be made here."""
+
+    def register(run: Callable[[Bench], Row]) -> Callable[[Bench], Row]:
+        assert key not in FAULTS, f"two faults are called {key}"
+        FAULTS[key] = Fault(key, title, how, run, missing, short)
+        return run
+
+    return register
+
+
+def read_rows() -> dict[str, dict[str, Any]]:
+    """The rows of the last full run, as they stand in rows.json."""
+    rows: dict[str, dict[str, Any]] = json.loads(ROWS.read_text()) if ROWS.exists() else {}
+    return rows
+
+
+def write_rows(new: Mapping[str, dict[str, Any]]) -> None:
+    """Put ``new`` over what is there, leave out faults that are no more, and render the document."""
+    rows = {key: value for key, value in (read_rows() | dict(new)).items() if key in FAULTS}
+    ordered = {key: rows[key] for key in FAULTS if key in rows}
+    ROWS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+    DOCUMENT.write_text(document(ordered))
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    """For rows.json; figures rounded to what a second run would show again."""
+    record = asdict(row)
+    record["recovery_s"] = None if row.recovery_s is None else round(row.recovery_s, 1)
+    return record
+
+
+def document(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """docs/reliability.md."""
+    template = (HERE / "reliability.md.in").read_text()
+    return template.replace("@TABLE@", _table(rows)).replace("@FAULTS@", _how())
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [
+        "| fault | lost | recording again after | what the user is told | what else suffers |",
+        "|---|---|---|---|---|",
+    ]
+    for key, one in FAULTS.items():
+        row = rows.get(key)
+        if row is not None:
+            lines.append(
+                f"| {one.title} | {_lost(row)} | {_seconds(row['recovery_s'])} | {_cell(row['told'])} "
+                f"| {_cell(row['elsewhere'])} |"
+            )
+    return "\n".join(lines)
+
+
+def _how() -> str:
+    return "\n".join(f"- **{one.title}**: {one.how}" for one in FAULTS.values())
+
+
+def _lost(row: Mapping[str, Any]) -> str:
+    parts = [f"{stream} {count}" for stream, count in row["lost"].items() if count]
+    said = "; ".join(parts) if parts else "0 frames"
+    return _cell(f"{said} ({row['note']})" if row["note"] else said)
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "never interrupted"
+    return f"{seconds:.1f} s"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
