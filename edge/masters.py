@@ -8,7 +8,8 @@ A Bayer mosaic is stored as four quadrants, one per colour of the 2x2 cell: (eve
 and columns above, (odd, even) and (odd, odd) below. Neighbours of one colour predict each other, which made a
 12-bit mosaic 30 % smaller and as much faster to encode. The tag ``LAYOUT`` says ``quadrants`` or ``plain``.
 
-A cluster closes every 0.5 s and reaches the kernel at once: a killed process costs less than a second.
+A cluster closes with every frame (of less than 4 kB: after 0.5 s) and reaches the kernel when the next one
+begins: a killed process costs a frame.
 """
 
 from __future__ import annotations

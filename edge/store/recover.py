@@ -100,20 +100,31 @@ def _last_kind(lines: Path) -> str | None:
 
 
 def _append(lines: Path, record: dict[str, Any]) -> None:
-    """Cut the last line where it is torn and add one, durably."""
+    """Add a line, durably; what stands of a torn one before it goes, unless it only lacks its end."""
     fd = os.open(lines, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(fd).st_size
         tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
-        whole = size - len(tail) + tail.rfind(b"\n") + 1
-        if whole < size and b"\n" in tail:
-            os.ftruncate(fd, whole)
+        rest = tail[tail.rfind(b"\n") + 1 :]
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        if rest and len(rest) < _TAIL and not _is_json(rest):
+            os.ftruncate(fd, size - len(rest))
+        elif rest:
+            line = b"\n" + line
         os.lseek(fd, 0, os.SEEK_END)
-        os.write(fd, json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        os.write(fd, line)
         os.fsync(fd)
     finally:
         os.close(fd)
     sync_folder(lines.parent)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _remove_half_made(root: Path) -> None:
