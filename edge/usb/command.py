@@ -55,7 +55,7 @@ def apply(
 
     \b
     Example:
-      sudo twinhdr usb apply /media/stick
+      sudo twinhdr usb apply ./stick
     """
     _log()
     for line in _visited(folder, config, state):
