@@ -10,21 +10,14 @@ from typing import Annotated
 
 import typer
 
-from export import (
-    ablation_command,
-    dataset_command,
-    engine_command,
-    evaluate_command,
-    flicker_command,
-    onnx_command,
-    pack_command,
-    robustness_command,
-    train_command,
-)
+from export.ablation import command as ablation_command
 from export.command import Images, PoolFolder
 from export.command import fail as _fail
 from export.command import need_folder as _need_folder
 from export.command import need_torch as _need_torch
+from export.graphs import engine_command, onnx_command
+from export.judging import evaluate_command, flicker_command, robustness_command
+from export.training import dataset_command, pack_command, train_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,7 +60,7 @@ def render(
     """
     from rich.progress import Progress
 
-    from export.data import DEFAULT_COUNTS, fill_pool
+    from export.training.data import DEFAULT_COUNTS, fill_pool
 
     _need_folder(images, "radiance images (--images)")
     try:
@@ -98,8 +91,8 @@ app.command()(onnx_command.verify)
 def cost(variant: Annotated[str, typer.Argument(help="Network: l, m, s or xs.")] = "s") -> None:
     """Count a network's parameters and multiply-accumulates per pixel."""
     _need_torch()
-    from export.cost import cost as count
     from export.eafnet.config import variant as named
+    from export.graphs.cost import cost as count
 
     try:
         result = count(named(variant))

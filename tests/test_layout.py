@@ -37,16 +37,16 @@ EXPORT_MAY_USE = {
 }
 
 JUDGES = (
-    "export.engine_command",
+    "export.graphs.engine_command",
     "export.compare.contract",
     "export.compare.merges",
     "export.compare.onnx_file",
-    "export.curves",
-    "export.evaluate_pictures",
-    "export.filming",
-    "export.flicker_command",
-    "export.judged_session",
-    "export.setups",
+    "export.judging.curves",
+    "export.judging.evaluate_pictures",
+    "export.judging.filming",
+    "export.judging.flicker_command",
+    "export.judging.judged_session",
+    "export.judging.setups",
 )
 """They judge what the recorder does, so they run it: its pairing, merge, engines and sessions."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FloatImage
-from export.brackets import GAMMA, Sample
+from export.training.brackets import GAMMA, Sample
 
 DARKEST = 0.5
 """What code 0 stands for in the response, in codes: a logarithm is taken of it."""

@@ -7,9 +7,9 @@ import numpy as np
 from edge.align import Aligner
 from edge.frames import FloatImage
 from edge.merge import Merger
-from export.brackets import GAMMA, Sample, registered
 from export.compare.row import Method
 from export.eafnet.config import EafnetConfig
+from export.training.brackets import GAMMA, Sample, registered
 
 RAMP = EafnetConfig().blend_ramp
 
@@ -22,7 +22,7 @@ class OnReference:
         self._last: tuple[Sample, Sample] | None = None
 
     def __call__(self, sample: Sample) -> Sample:
-        """``export.brackets.registered``."""
+        """``export.training.brackets.registered``."""
         if self._last is None or self._last[0] is not sample:
             self._last = (sample, registered(sample, self._aligner))
         return self._last[1]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edge.frames import FloatImage
-from export.brackets import Sample
 from export.compare.merges import OnReference, aligned
 from export.compare.row import Method
+from export.training.brackets import Sample
 
 if TYPE_CHECKING:
     import torch

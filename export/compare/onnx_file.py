@@ -12,10 +12,10 @@ from edge.engines.onnx import OnnxEngine
 from edge.errors import first_line
 from edge.frames import FloatImage
 from edge.quality import MU
-from export.brackets import GAMMA, Sample
 from export.compare.contract import Contract, Kind, contract_file, read_contract
 from export.compare.merges import OnReference, aligned
 from export.compare.row import Method, Row
+from export.training.brackets import GAMMA, Sample
 
 SLOTS = {"low": 0, "reference": 1, "high": 2}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edge.frames import FloatImage
-from export.brackets import Sample
+from export.training.brackets import Sample
 
 Method: TypeAlias = Callable[[Sample], FloatImage]
 """A bracket to (H, W, 3) float32; radiance is linear in [0, 1], 1.0 saturates the low exposure."""

@@ -84,7 +84,7 @@ class Eafnet(nn.Module):
         self.select_pair = ExposureFeatureSelection(c, config.modulation_ratio) if config.efsm else None
         self.merge = nn.ModuleList(Merging(config, self.frames) for _ in range(sides))
         k = config.opening_kernel
-        # A network about to be exported has these rearranged (export.deploy).
+        # A network about to be exported has these rearranged (export.graphs.deploy).
         self.opening: nn.Module = nn.Conv2d(3 * c, c, k, padding=k // 2)
         self.restore: nn.Module = Restoration(config)
         self.head: nn.Module = Head(config)

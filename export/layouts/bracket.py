@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.frames import FloatImage
-from export.brackets import Sample, gamma_mean
+from export.training.brackets import Sample, gamma_mean
 
 
 class DatasetError(ImageError):

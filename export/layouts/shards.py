@@ -1,7 +1,7 @@
 """A dataset as training shards, so that a run takes real brackets in beside rendered ones.
 
-The shards are those of ``export.data``: registered as on the device and cut into tiles. Put into a pool of
-rendered ones, or into a folder of their own, they are what ``twinhdr-export train --pool`` reads.
+The shards are those of ``export.training.data``: registered as on the device and cut into tiles. Put into a
+pool of rendered ones, or into a folder of their own, they are what ``twinhdr-export train --pool`` reads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.align import Aligner
-from export.brackets import Sample, registered
-from export.data import TILE, tiles
 from export.layouts.bracket import Bracket, DatasetError
+from export.training.brackets import Sample, registered
+from export.training.data import TILE, tiles
 
 SHARD_TILES = 288
 """As many as a rendered shard has: 250 MB."""

@@ -24,7 +24,7 @@ from edge.engines.onnx import OnnxEngine
 from edge.engines.tensorrt import TensorrtEngine
 from edge.engines.tone import toned
 from edge.frames import FloatImage
-from export.static_shapes import fixed
+from export.graphs.static_shapes import fixed
 
 SIZE = (64, 96)
 MS = 1_000_000

@@ -24,8 +24,8 @@ from edge.engines.platform import missing, open_platform
 from edge.engines.tensorrt import MOST_SLOTS, TensorrtEngine
 from edge.engines.tone import toned
 from edge.frames import FloatImage
-from export.half import halve
-from export.static_shapes import fixed
+from export.graphs.half import halve
+from export.graphs.static_shapes import fixed
 
 LIGHT = (0.25, 1.0, 4.0)
 SIZE = (54, 97)  # neither side a multiple of the network's 32

@@ -31,8 +31,8 @@ from edge.engines.store import VARIABLE, EngineStore
 from edge.engines.tensorrt import TensorrtEngine
 from edge.frames import Rung
 from edge.ladder_plan import open_fusion
-from export import engine_command
-from export.static_shapes import fixed
+from export.graphs import engine_command
+from export.graphs.static_shapes import fixed
 
 SIZE = (64, 96)
 ROOT = Path(__file__).resolve().parents[2]
@@ -359,7 +359,7 @@ import sys
 for name in ("torch", "safetensors", "matplotlib"):
     sys.modules[name] = None
 from typer.testing import CliRunner
-import export.golden, export.half, export.static_shapes
+import export.graphs.golden, export.graphs.half, export.graphs.static_shapes
 from edge.engines.platform import missing
 from export.cli import app
 ended = CliRunner().invoke(app, ["engine", "--model", "s", "--size", "64x64", "--folder", "/dev/null/none"])

@@ -6,7 +6,7 @@ import numpy as np
 from bracket_sets import exposed, radiance
 
 from edge.frames import FloatImage
-from export.brackets import Sample, gamma_mean
+from export.training.brackets import Sample, gamma_mean
 
 EXPOSURE = (0.25, 1.0, 4.0)
 

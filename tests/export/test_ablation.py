@@ -14,18 +14,18 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export.ablation import FixedPool, Settings, ablate, first_shards, initial, train_row  # noqa: E402
-from export.ablation_document import Line, refreshed, summary, verdict  # noqa: E402
-from export.ablation_rows import BASE, ROWS, TABLES, row_config  # noqa: E402
-from export.brackets import Sample  # noqa: E402
-from export.checkpoint import start  # noqa: E402
+from export.ablation.document import Line, refreshed, summary, verdict  # noqa: E402
+from export.ablation.rows import BASE, ROWS, TABLES, row_config  # noqa: E402
+from export.ablation.run import FixedPool, Settings, ablate, first_shards, initial, train_row  # noqa: E402
 from export.cli import app  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.to_onnx import OUTPUT, build  # noqa: E402
-from export.train import Runtime, run  # noqa: E402
-from export.verify import by_torch, in_two, random_frames, session  # noqa: E402
-from export.verify import run as infer  # noqa: E402
+from export.graphs.to_onnx import OUTPUT, build  # noqa: E402
+from export.graphs.verify import by_torch, in_two, random_frames, session  # noqa: E402
+from export.graphs.verify import run as infer  # noqa: E402
+from export.training.brackets import Sample  # noqa: E402
+from export.training.checkpoint import start  # noqa: E402
+from export.training.train import Runtime, run  # noqa: E402
 
 TINY = replace(BASE, width=8, growth=4, attention_width=4, head_width=4)
 

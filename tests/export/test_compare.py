@@ -10,7 +10,7 @@ from export.compare.classic import debevec, mertens, robertson
 from export.compare.merges import OnReference, aligned, masked_merge, radiance_merge, reference_only
 from export.compare.row import Method
 from export.compare.rows import comparison_rows
-from export.metrics import psnr_mu
+from export.judging.metrics import psnr_mu
 
 
 @pytest.mark.parametrize(("method", "at_least"), [(debevec, 33.0), (robertson, 30.0), (radiance_merge, 60.0)])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edge.frames import Exposure, FloatImage
-from export.brackets import VALIDATION, gamma_mean, make_sample, random_exposures, split_images
-from export.data import Pool, fill_pool, render_shard, tiles
-from export.evaluate import blend_only, radiance_merge, reference_only, score, validation_set
+from export.judging.evaluate import blend_only, radiance_merge, reference_only, score, validation_set
+from export.training.brackets import VALIDATION, gamma_mean, make_sample, random_exposures, split_images
+from export.training.data import Pool, fill_pool, render_shard, tiles
 from hw.simulator.library import FOLDER
 from hw.simulator.scene import Stage, make_world
 from hw.simulator.sensor import Sensor

@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export.checkpoint import start  # noqa: E402
-from export.data import Pool  # noqa: E402
-from export.distill import as_teacher, objective  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.losses import mu_law  # noqa: E402
-from export.recipe import Recipe  # noqa: E402
-from export.train import Runtime, run  # noqa: E402
+from export.training.checkpoint import start  # noqa: E402
+from export.training.data import Pool  # noqa: E402
+from export.training.distill import as_teacher, objective  # noqa: E402
+from export.training.losses import mu_law  # noqa: E402
+from export.training.recipe import Recipe  # noqa: E402
+from export.training.train import Runtime, run  # noqa: E402
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4, skip="reference")
 RECIPE = Recipe(CONFIG, steps=60, batch=4, size=32, lr=1e-2, truth_weight=0.0, teacher_weight=1.0)

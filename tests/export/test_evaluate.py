@@ -13,11 +13,11 @@ from brackets_known import moved, still
 
 from export.compare.merges import reference_only
 from export.compare.row import Row
-from export.evaluate_pictures import ERROR_FULL, case_picture, error_map
-from export.evaluate_report import case_table, mean_table, to_json, to_markdown, write_report
-from export.judged import Case
-from export.judging import judge
-from export.metrics import lsd, luminances, mu_law, psnr_mu, ssim, t_ssim
+from export.judging.evaluate_pictures import ERROR_FULL, case_picture, error_map
+from export.judging.evaluate_report import case_table, mean_table, to_json, to_markdown, write_report
+from export.judging.judge import judge
+from export.judging.judged import Case
+from export.judging.metrics import lsd, luminances, mu_law, psnr_mu, ssim, t_ssim
 
 REFERENCE = Row("reference", reference_only)
 PERFECT = Row("perfect", lambda sample: sample.truth)

@@ -143,8 +143,8 @@ def test_the_weights_and_their_onnx_file_agree(tmp_path: Path) -> None:
     torch.manual_seed(0)
     from export.eafnet.config import variant
     from export.eafnet.model import Eafnet
-    from export.to_onnx import write
-    from export.weights import save_weights
+    from export.graphs.to_onnx import write
+    from export.training.weights import save_weights
 
     net = Eafnet(variant("s", width=8, growth=4, attention_width=4)).eval()
     save_weights(net, tmp_path / "tiny.safetensors")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from export.cli import app
 from export.compare.merges import OnReference, aligned, radiance_merge, reference_only
 from export.compare.row import Row
-from export.curves import SIZE, curve_picture, value_span
-from export.flicker import OURS, SETUPS, Moment, Shoot, watch
-from export.setups import alternating_camera, dual_camera
+from export.judging.curves import SIZE, curve_picture, value_span
+from export.judging.flicker import OURS, SETUPS, Moment, Shoot, watch
+from export.judging.setups import alternating_camera, dual_camera
 
 SHOOT = Shoot(width=160, height=96, frames=9)
 ROWS = [

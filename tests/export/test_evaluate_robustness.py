@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from edge.align import Aligner
 from edge.imageio import write_exr
-from export.brackets import VALIDATION, Sample
 from export.cli import app
 from export.compare.merges import radiance_merge
-from export.metrics import psnr_mu
-from export.robustness import Fault, Outcome, faults, misled, on_reference, try_faults, with_fault
+from export.judging.metrics import psnr_mu
+from export.judging.robustness import Fault, Outcome, faults, misled, on_reference, try_faults, with_fault
+from export.training.brackets import VALIDATION, Sample
 
 
 class NoAligner(Aligner):
@@ -112,7 +112,7 @@ def test_the_command_writes_a_table(tmp_path: Path) -> None:
     torch.manual_seed(0)
     from export.eafnet.config import variant
     from export.eafnet.model import Eafnet
-    from export.weights import save_weights
+    from export.training.weights import save_weights
 
     save_weights(Eafnet(variant("s", width=8, growth=4, attention_width=4)), tmp_path / "tiny.safetensors")
     write_exr(tmp_path / f"{VALIDATION[0]}.exr", radiance(0, 200, 300))

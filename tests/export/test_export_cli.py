@@ -18,7 +18,7 @@ def test_importing_export_needs_no_torch() -> None:
     """The device has no torch; its tools may still import what is plain numpy."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import export, export.cli, export.data, export.metrics, export.evaluate\n"
+        "import export, export.cli, export.training.data, export.judging.metrics, export.judging.evaluate\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

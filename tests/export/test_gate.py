@@ -9,13 +9,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="export needs PyTorch: pip install twinhdr[export]")
 pytest.importorskip("onnx")
 
-from export.cost import cost  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.golden import NAMES, STEPS_EV  # noqa: E402
-from export.to_onnx import build  # noqa: E402
-from export.unfolded import unfolded  # noqa: E402
-from export.verify import FOLDING_TOLERANCE, _macs, by_torch, random_frames, verify  # noqa: E402
+from export.graphs.cost import cost  # noqa: E402
+from export.graphs.golden import NAMES, STEPS_EV  # noqa: E402
+from export.graphs.to_onnx import build  # noqa: E402
+from export.graphs.unfolded import unfolded  # noqa: E402
+from export.graphs.verify import FOLDING_TOLERANCE, _macs, by_torch, random_frames, verify  # noqa: E402
 
 SHIPPED = sorted((Path(__file__).parents[2] / "edge" / "models").glob("*.onnx"))
 DESIGNED_KMAC = {"l": 907.6, "m": 158.3, "s": 53.1, "xs": 51.8}

@@ -11,15 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export import gpu  # noqa: E402
-from export.brackets import gamma_mean  # noqa: E402
-from export.checkpoint import load, start  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
-from export.gpu import Loan, best_batch, main, train  # noqa: E402
-from export.gpu_pool import GpuPool, without_some  # noqa: E402
-from export.pack import Packed, pack  # noqa: E402
-from export.recipe import Recipe  # noqa: E402
-from export.weights import load_weights  # noqa: E402
+from export.training import gpu  # noqa: E402
+from export.training.brackets import gamma_mean  # noqa: E402
+from export.training.checkpoint import load, start  # noqa: E402
+from export.training.gpu import Loan, best_batch, main, train  # noqa: E402
+from export.training.gpu_pool import GpuPool, without_some  # noqa: E402
+from export.training.pack import Packed, pack  # noqa: E402
+from export.training.recipe import Recipe  # noqa: E402
+from export.training.weights import load_weights  # noqa: E402
 
 CPU = torch.device("cpu")
 CONFIG = variant("l", width=8, growth=4, attention_width=4)

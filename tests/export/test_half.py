@@ -11,14 +11,14 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from tiny_eafnet import tiny_graph  # noqa: E402
 
-from export.golden import NAMES, agreement, golden  # noqa: E402
-from export.golden import frames as golden_frames  # noqa: E402
-from export.half import KEEP, halve, rounded  # noqa: E402
-from export.onnx_graph import infer, types  # noqa: E402
-from export.parts import PARTS, Part, parts  # noqa: E402
-from export.static_shapes import fixed  # noqa: E402
-from export.to_onnx import INPUTS, OUTPUT, split  # noqa: E402
-from export.verify import answer, random_frames, run, session  # noqa: E402
+from export.graphs.golden import NAMES, agreement, golden  # noqa: E402
+from export.graphs.golden import frames as golden_frames  # noqa: E402
+from export.graphs.half import KEEP, halve, rounded  # noqa: E402
+from export.graphs.onnx_graph import infer, types  # noqa: E402
+from export.graphs.parts import PARTS, Part, parts  # noqa: E402
+from export.graphs.static_shapes import fixed  # noqa: E402
+from export.graphs.to_onnx import INPUTS, OUTPUT, split  # noqa: E402
+from export.graphs.verify import answer, random_frames, run, session  # noqa: E402
 
 WIDEST = "night-ev4"
 

@@ -10,12 +10,12 @@ from bracket_sets import STOPS, exposed, radiance, write_coded, write_hdr, write
 from typer.testing import CliRunner
 
 from edge.frames import FloatImage
-from export.brackets import Sample
 from export.cli import app
-from export.data import Pool
 from export.layouts import Bracket, DatasetError
 from export.layouts import shards as shards_module
 from export.layouts.shards import bracket_shards, register
+from export.training.brackets import Sample
+from export.training.data import Pool
 
 
 def bracket(name: str, seed: int, truth: bool = True, size: tuple[int, int] = (200, 400)) -> Bracket:

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="losses need PyTorch: pip install tw
 
 from torch.nn import functional  # noqa: E402
 
-from export.losses import HdrLoss, mu_law, sobel  # noqa: E402
+from export.training.losses import HdrLoss, mu_law, sobel  # noqa: E402
 
 KERNELS = (
     ((-1, -2, -1), (0, 0, 0), (1, 2, 1)),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 
 from edge.errors import ImageError
-from export import metrics
-from export.metrics import mu_law, psnr_linear, psnr_mu, to_low_scale
+from export.judging import metrics
+from export.judging.metrics import mu_law, psnr_linear, psnr_mu, to_low_scale
 
 FOUR_DIGITS = 5e-5
 

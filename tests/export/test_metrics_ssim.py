@@ -15,7 +15,7 @@ from scipy.signal import convolve2d
 from skimage.metrics import structural_similarity
 
 from edge.errors import ImageError
-from export.metrics import ssim, ssim_linear, ssim_map, ssim_mu
+from export.judging.metrics import ssim, ssim_linear, ssim_map, ssim_mu
 
 FOUR_DIGITS = 5e-5
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from edge.errors import ImageError
-from export.metrics_vdp import ColorVideoVdp, HdrDisplay, _import_cvvdp, why_unavailable
+from export.judging.metrics_vdp import ColorVideoVdp, HdrDisplay, _import_cvvdp, why_unavailable
 
 FOUR_DIGITS = 5e-5
 needs_package = pytest.mark.skipif(why_unavailable() is not None, reason=why_unavailable() or "installed")
@@ -144,7 +144,7 @@ def test_without_the_package_the_text_says_what_to_install() -> None:
         "import importlib.util as u\n"
         "found = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name == 'pycvvdp' else found(name, *a)\n"
-        "import sys, export.metrics, export.metrics_vdp as m\n"
+        "import sys, export.judging.metrics, export.judging.metrics_vdp as m\n"
         "assert not {'torch', 'pycvvdp'} & set(sys.modules)\n"
         "m.ColorVideoVdp()\n"
     )

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 import edge.flicker
-from export.metrics import l_avg, lsd, luminance_step, luminances, mean_luminance, t_ssim, temporal_ssims
+from export.judging.metrics import (
+    l_avg,
+    lsd,
+    luminance_step,
+    luminances,
+    mean_luminance,
+    t_ssim,
+    temporal_ssims,
+)
 
 FOUR_DIGITS = 5e-5
 

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="the network needs PyTorch: pip inst
 
 from torch.nn import functional  # noqa: E402
 
-from export.cost import cost  # noqa: E402
 from export.eafnet.config import VARIANTS, EafnetConfig, variant  # noqa: E402
 from export.eafnet.layout import from_windows, haar, inverse_haar, space_to_depth, to_windows  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
@@ -22,6 +21,7 @@ from export.eafnet.restoration import (  # noqa: E402
     inverse_dct_matrix,
 )
 from export.eafnet.start import SKIP_MAX, SKIP_MIN  # noqa: E402
+from export.graphs.cost import cost  # noqa: E402
 
 EXPOSURE = torch.tensor([[0.25, 1.0, 4.0]])
 MEAN = torch.tensor([[0.2, 0.4, 0.6]])

@@ -14,9 +14,9 @@ onnx = pytest.importorskip("onnx")
 
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.to_onnx import INPUTS, OUTPUT, build, split, write  # noqa: E402
-from export.verify import FORBIDDEN, by_torch, in_two, random_frames, run, session, verify  # noqa: E402
-from export.weights import load_weights, save_weights  # noqa: E402
+from export.graphs.to_onnx import INPUTS, OUTPUT, build, split, write  # noqa: E402
+from export.graphs.verify import FORBIDDEN, by_torch, in_two, random_frames, run, session, verify  # noqa: E402
+from export.training.weights import load_weights, save_weights  # noqa: E402
 
 
 def tiny(name: str, **changes: Any) -> Eafnet:

@@ -15,9 +15,9 @@ onnx = pytest.importorskip("onnx")
 
 from tiny_eafnet import tiny  # noqa: E402
 
-from export.onnx_graph import facts  # noqa: E402
-from export.verify import verify  # noqa: E402
-from export.weights import save_weights  # noqa: E402
+from export.graphs.onnx_graph import facts  # noqa: E402
+from export.graphs.verify import verify  # noqa: E402
+from export.training.weights import save_weights  # noqa: E402
 
 RUNNER = CliRunner()
 NIGHT = ("night-ev4",)

@@ -10,16 +10,16 @@ onnx = pytest.importorskip("onnx")
 
 from tiny_eafnet import tiny, tiny_graph  # noqa: E402
 
-from export.census import census  # noqa: E402
-from export.cost import cost  # noqa: E402
-from export.forms import Form, shaped  # noqa: E402
-from export.means import means_inside  # noqa: E402
-from export.onnx_graph import facts, infer, shapes  # noqa: E402
-from export.parts import PARTS, parts  # noqa: E402
-from export.static_shapes import fixed  # noqa: E402
-from export.to_onnx import OUTPUT, split  # noqa: E402
-from export.unfolded import unfolded  # noqa: E402
-from export.verify import Frames, answer, by_torch, in_two, random_frames, run, session  # noqa: E402
+from export.graphs.census import census  # noqa: E402
+from export.graphs.cost import cost  # noqa: E402
+from export.graphs.forms import Form, shaped  # noqa: E402
+from export.graphs.means import means_inside  # noqa: E402
+from export.graphs.onnx_graph import facts, infer, shapes  # noqa: E402
+from export.graphs.parts import PARTS, parts  # noqa: E402
+from export.graphs.static_shapes import fixed  # noqa: E402
+from export.graphs.to_onnx import OUTPUT, split  # noqa: E402
+from export.graphs.unfolded import unfolded  # noqa: E402
+from export.graphs.verify import Frames, answer, by_torch, in_two, random_frames, run, session  # noqa: E402
 
 HEIGHT, WIDTH = 50, 70  # padded to 64 x 96
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from export.cli import app
-from export.pack import compand, decode, encode, expand, mu_law, pack, unpack
+from export.training.pack import compand, decode, encode, expand, mu_law, pack, unpack
 
 
 def test_companding_rounds_below_what_is_judged() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="export needs PyTorch: pip install twinhdr[export]")
 
-from export.performance import BOARDS, DOCUMENT, Board, Work, inserted, seconds, work
+from export.graphs.performance import BOARDS, DOCUMENT, Board, Work, inserted, seconds, work
 
 
 def test_multiply_accumulates_are_those_of_the_network() -> None:

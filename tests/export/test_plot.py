@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="drawing needs matplotlib: pip install twinhdr[export]")
 
-from export.plot import draw, read_log, read_scores
+from export.training.plot import draw, read_log, read_scores
 
 
 def write(folder: Path, lines: int, scores: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from export.eafnet.config import variant
-from export.recipe import Recipe, learning_rate, named_recipe, patch_plan
+from export.training.recipe import Recipe, learning_rate, named_recipe, patch_plan
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4)
 RECIPE = Recipe(CONFIG, steps=20, batch=2, size=32, warmup=0.1)

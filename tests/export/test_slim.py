@@ -10,7 +10,7 @@ from torch import Tensor
 
 from export.eafnet.config import EafnetConfig, variant
 from export.eafnet.model import Eafnet
-from export.slim import narrowed, selected_share, without_fine_attention
+from export.training.slim import narrowed, selected_share, without_fine_attention
 
 FINE = variant("s", width=8, growth=4, attention_width=6, head_width=6, fine_attention=True)
 

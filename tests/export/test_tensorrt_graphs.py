@@ -15,14 +15,14 @@ onnx = pytest.importorskip("onnx")
 
 from edge.engines.framing import framed, in_two  # noqa: E402
 from edge.engines.tone import toned  # noqa: E402
-from export.census import PRECISIONS, census  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.engine_command import prepare  # noqa: E402
-from export.forms import Form, shaped  # noqa: E402
-from export.onnx_graph import facts  # noqa: E402
-from export.parts import parts  # noqa: E402
-from export.to_onnx import build, split  # noqa: E402
+from export.graphs.census import PRECISIONS, census  # noqa: E402
+from export.graphs.engine_command import prepare  # noqa: E402
+from export.graphs.forms import Form, shaped  # noqa: E402
+from export.graphs.onnx_graph import facts  # noqa: E402
+from export.graphs.parts import parts  # noqa: E402
+from export.graphs.to_onnx import build, split  # noqa: E402
 from tests.edge import rtx  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX")

@@ -11,17 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export.checkpoint import State, averaged, load, save, start  # noqa: E402
-from export.data import Pool  # noqa: E402
-from export.distill import objective  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
-from export.losses import HdrLoss  # noqa: E402
-from export.origin import origin  # noqa: E402
-from export.recipe import Recipe  # noqa: E402
-from export.step import train_step  # noqa: E402
-from export.train import Runtime, drawn, run  # noqa: E402
-from export.weights import save_weights  # noqa: E402
-from export.workers import Job, choose_device, launch  # noqa: E402
+from export.training.checkpoint import State, averaged, load, save, start  # noqa: E402
+from export.training.data import Pool  # noqa: E402
+from export.training.distill import objective  # noqa: E402
+from export.training.losses import HdrLoss  # noqa: E402
+from export.training.origin import origin  # noqa: E402
+from export.training.recipe import Recipe  # noqa: E402
+from export.training.step import train_step  # noqa: E402
+from export.training.train import Runtime, drawn, run  # noqa: E402
+from export.training.weights import save_weights  # noqa: E402
+from export.training.workers import Job, choose_device, launch  # noqa: E402
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4)
 RECIPE = Recipe(CONFIG, steps=20, batch=2, size=32, warmup=0.1)

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export.checkpoint import start
 from export.cli import app
 from export.eafnet.config import variant
-from export.recipe import Recipe
-from export.weights import save_weights
+from export.training.checkpoint import start
+from export.training.recipe import Recipe
+from export.training.weights import save_weights
 
 
 @pytest.mark.parametrize(

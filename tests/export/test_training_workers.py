@@ -15,10 +15,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch: pip install twinhdr[export]")
 
-from export.checkpoint import start  # noqa: E402
 from export.eafnet.config import variant  # noqa: E402
-from export.recipe import Recipe  # noqa: E402
-from export.workers import Job, Place, launch, torchrun_place  # noqa: E402
+from export.training.checkpoint import start  # noqa: E402
+from export.training.recipe import Recipe  # noqa: E402
+from export.training.workers import Job, Place, launch, torchrun_place  # noqa: E402
 
 CONFIG = variant("s", width=8, growth=4, attention_width=4, head_width=4)
 RECIPE = Recipe(CONFIG, steps=20, batch=2, size=32, warmup=0.1, accumulate=2)
@@ -27,7 +27,7 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import torch
-from export.workers import Job, launch
+from export.training.workers import Job, launch
 
 folder, pool, recipe = sys.argv[1:]
 state = launch(Job(Path(folder), Path(pool), None, json.loads(recipe), workers=1))
@@ -121,7 +121,7 @@ def test_a_resumed_run_keeps_its_shards_and_takes_in_new_ones(pool: Path, tmp_pa
 
 ORPHAN = """
 import os, signal
-from export.workers import die_with_parent
+from export.training.workers import die_with_parent
 
 reading, writing = os.pipe()
 if os.fork() == 0:

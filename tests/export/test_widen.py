@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="widening needs PyTorch: pip install
 
 from export.eafnet.config import EafnetConfig, variant  # noqa: E402
 from export.eafnet.model import Eafnet  # noqa: E402
-from export.widen import widen  # noqa: E402
+from export.training.widen import widen  # noqa: E402
 
 EXPOSURE = torch.tensor([[0.25, 1.0, 4.0], [0.5, 1.0, 2.0]])
 MEAN = torch.tensor([[0.2, 0.4, 0.6], [0.3, 0.4, 0.5]])

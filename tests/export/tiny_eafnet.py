@@ -9,7 +9,7 @@ import torch
 
 from export.eafnet.config import variant
 from export.eafnet.model import Eafnet
-from export.to_onnx import build
+from export.graphs.to_onnx import build
 
 
 def tiny(name: str, seed: int = 0, **changes: Any) -> Eafnet:

@@ -1,0 +1,1 @@
+"""What a fused picture or film is worth: metrics, comparisons on cases and sessions, flicker, robustness."""

@@ -1,0 +1,1 @@
+"""Training EAFNet: brackets with ground truth, the recipe, one or many workers, what is kept."""
