@@ -73,5 +73,6 @@ def start_page(config: Config, health: Health, hub: PreviewHub, main: Path | Non
     log.info("live page at %s", server.url)
     for finding in access_findings(config.web):
         if finding.state == "warn":
-            health.condition("page access", False, time.monotonic_ns(), finding.found, finding.advice, "warning")
+            now_ns = time.monotonic_ns()
+            health.condition("page access", False, now_ns, finding.found, finding.advice, "warning")
     return server

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
+from browser import DESK, NEEDS_BROWSER, PHONE, browser, js, no_complaints, resize, text, until
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from edge.health import Health
 from edge.preview import PreviewHub
 from edge.web.server import WebServer
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="no browser here: apt-get install chromium chromium-driver",
-)
-T = TypeVar("T")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-DESK, PHONE = (1440, 900), (360, 780)
+pytestmark = NEEDS_BROWSER
 
 
 class Recorder:
@@ -123,42 +104,19 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    running = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield running
-    running.quit()
+    with browser(tmp_path_factory.mktemp("profile")) as running:
+        yield running
 
 
 def look(driver: webdriver.Chrome, recorder: Recorder, size: tuple[int, int] = DESK) -> webdriver.Chrome:
     """Open the page in a window of ``size`` and wait for its first figures and pictures."""
-    width, height = size
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    driver.get_log("browser")
+    resize(driver, size)
     driver.get(recorder.server.url)
     until(driver, lambda: driver.find_element(By.TAG_NAME, "body").get_attribute("data-link") == "live")
     until(driver, lambda: width_of_picture(driver, "fused") and width_of_picture(driver, "reference"))
     # A link can be live a moment before the recorder has said anything: the first status is then empty.
     until(driver, lambda: driver.find_elements(By.CSS_SELECTOR, "#rec.on"))
     return driver
-
-
-def until(driver: webdriver.Chrome, ask: Callable[[], T]) -> T:
-    """The first answer that is true; fails after a while with a picture of the page."""
-    wait: WebDriverWait[webdriver.Chrome] = WebDriverWait(driver, 30, poll_frequency=0.05)
-    return wait.until(lambda _: ask())
-
-
-def js(driver: webdriver.Chrome, script: str) -> Any:
-    return driver.execute_script(f"return {script}")  # type: ignore[no-untyped-call]
-
-
-def text(driver: webdriver.Chrome, css: str) -> str:
-    return str(js(driver, f"document.querySelector({css!r})?.innerText ?? ''"))
 
 
 def width_of_picture(driver: webdriver.Chrome, stream: str) -> int:
@@ -181,10 +139,6 @@ def changed(driver: webdriver.Chrome, ask: Callable[[], object]) -> bool:
     """Waits until ``ask`` answers something new."""
     before = ask()
     return bool(until(driver, lambda: ask() != before))
-
-
-def no_complaints(driver: webdriver.Chrome) -> bool:
-    return [entry["message"] for entry in driver.get_log("browser")] == []
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
