@@ -81,6 +81,11 @@ def as_yaml(value: Plain) -> str:
     return "[" + ", ".join(as_yaml(item) for item in value) + "]"
 
 
+def shown(value: Plain) -> str:
+    """A value for logs and reports, which others read: without the password in a camera's address."""
+    return re.sub(r"(\w://)[^/@\s]*@", r"\1***@", as_yaml(value))
+
+
 def value_of(text: str) -> Plain:
     """What a text means where a value stands in a file. Raises ConfigError."""
     if not text.strip():

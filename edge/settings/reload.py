@@ -6,7 +6,6 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,6 +15,7 @@ from edge.errors import ConfigError, Fault
 from edge.health import Health
 from edge.settings import state as remembered
 from edge.settings.files import FileError
+from edge.settings.lines import shown
 from edge.settings.live import Plan, differing, plan
 from edge.settings.running import Running
 from edge.settings.state import HEALTHY_S, Start
@@ -43,7 +43,7 @@ class Reload:
         self._fallback = bool(begun.faults)
         self._waiting: tuple[str, ...] = ()
         self._state = state
-        self._asked = threading.Event()
+        self._asked = False
         self._told = False
         self._healthy_since_ns: int | None = None
         self._proven = False
@@ -56,7 +56,7 @@ class Reload:
             return
 
         def ask(_signal: int, _frame: FrameType | None) -> None:
-            self._asked.set()
+            self._asked = True  # no lock: the handler runs in the middle of whatever poll does
 
         before = signal.signal(signal.SIGHUP, ask)
         try:
@@ -70,8 +70,8 @@ class Reload:
             self._told = True
             self._tell(now_ns, health)
             self._remember()
-        if self._asked.is_set():
-            self._asked.clear()
+        if self._asked:
+            self._asked = False
             self._reload(now_ns, health)
         self._prove(now_ns, healthy=not health.snapshot(now_ns).faults())
 
@@ -92,9 +92,10 @@ class Reload:
 
     def _take_over(self, found: Plan, wanted: LoadedConfig) -> None:
         for key in found.applied:
-            log.info("reloaded: %s: %s, was %s", key, wanted.values[key], self._values[key])
+            log.info("reloaded: %s: %s, was %s", key, shown(wanted.values[key]), shown(self._values[key]))
         for key in found.waiting:
-            log.warning("not before a restart: %s: %s, is %s", key, wanted.values[key], self._values[key])
+            new, old = shown(wanted.values[key]), shown(self._values[key])
+            log.warning("not before a restart: %s: %s, is %s", key, new, old)
         if not found.applied and not found.waiting:
             log.info("reloaded: nothing has changed")
         self._values |= {key: wanted.values[key] for key in found.applied}

@@ -11,7 +11,7 @@ from edge.config import MAIN_FILE, LoadedConfig
 from edge.errors import ConfigError, Fault
 from edge.settings import edit
 from edge.settings.files import delete_file, read_layer, write_file
-from edge.settings.lines import as_yaml
+from edge.settings.lines import shown
 from edge.settings.live import When, differing, when
 from edge.usb.ledger import Handled, Ledger, Outcome, Tried, digest
 from edge.usb.probation import HEALTHY_S, LIMIT_S, Kept, Reverted, Watch, step
@@ -124,9 +124,7 @@ def _changes(device: Device, wanted: LoadedConfig) -> dict[str, tuple[str, str]]
     except ConfigError:
         before = {}
     keys = differing(before, wanted.values)
-    return {
-        key: (as_yaml(before[key]) if key in before else "?", as_yaml(wanted.values[key])) for key in keys
-    }
+    return {key: (shown(before[key]) if key in before else "?", shown(wanted.values[key])) for key in keys}
 
 
 def _listed(changes: dict[str, tuple[str, str]]) -> list[str]:

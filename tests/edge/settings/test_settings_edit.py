@@ -182,6 +182,12 @@ def test_mode_stays_and_links_are_left_alone(main: Path, tmp_path: Path) -> None
     assert link.is_symlink()
 
 
+def test_a_password_in_an_address_is_not_shown() -> None:
+    """It would stand in the log, and in a report on a stick that lies about."""
+    assert lines.shown("rtsp://me:hunter2@10.0.0.7/live") == '"rtsp://***@10.0.0.7/live"'
+    assert lines.shown(("csi://0", 1)) == "[csi://0, 1]"
+
+
 def test_a_text_that_only_a_person_can_change_is_refused() -> None:
     """A guess at an unusual way of writing would damage the file."""
     with pytest.raises(lines.NotEditableError, match="edit the file"):
