@@ -92,7 +92,7 @@ uninstall_device() { # [--purge]
   local row target kind purge=${1:-}
   [[ -z $purge || $purge == --purge ]] || die "uninstall knows --purge and not \"$purge\""
   if command -v systemctl >/dev/null; then
-    ! systemd_runs || systemctl --quiet stop "${UNITS[@]}" 2>/dev/null || true
+    ! systemd_runs || systemctl --quiet stop "${UNITS[@]}" 'twinhdr-usb@*' 2>/dev/null || true
     systemctl --quiet --root="${ROOT:-/}" disable "${UNITS[@]}" 2>/dev/null || true
     ! systemd_runs || systemctl reset-failed "${UNITS[@]}" 2>/dev/null || true
   fi

@@ -57,7 +57,8 @@ def bundle(workshop: Path) -> Path:
     """What a device without a network gets; made by install.sh, fetched as this machine fetches."""
     file = workshop / "twinhdr.tar"
     command = [PROJECT / "install.sh", "bundle", file, "--arch", BUILT_FOR[ARCHITECTURE], "--python", "3.11"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     return file
 
 
@@ -93,7 +94,7 @@ def device(fresh: Device) -> Device:
 @pytest.fixture(scope="session")
 def second(device: Device, workshop: Path) -> Release:
     """Another state of the code, not installed yet."""
-    release = Release(unpack(device.bundle, workshop / "second"))
+    release = device.first.copy(workshop / "second")
     release.change_version("0.1.99")
     return release
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ class Release:
     """An unpacked bundle."""
 
     folder: Path
+
+    def copy(self, folder: Path) -> Release:
+        """Another one to change; what is large and the same is shared."""
+
+        def put(source: str, target: str) -> None:
+            (os.link if Path(source).suffix in (".whl", ".deb") else shutil.copy2)(source, target)
+
+        shutil.copytree(self.folder, folder, copy_function=put)
+        return Release(folder)
 
     def change_version(self, version: str) -> None:
         """Makes it another release."""
@@ -94,7 +104,7 @@ class Device:
 
     def sessions(self) -> list[Path]:
         folder = self.path("/var/lib/twinhdr/sessions")
-        return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.exists() else []
+        return sorted(path.parent for path in folder.glob("*/session.json"))
 
     def newest(self) -> Path:
         return self.sessions()[-1]

@@ -75,7 +75,7 @@ def test_it_records_by_itself_after_a_reboot(device: Device) -> None:
     ("command", "answer"),
     [
         ("systemctl show --property=RuntimeWatchdogUSec --value", "30s"),
-        ("systemctl is-enabled twinhdr twinhdr-engine twinhdr-probation", "enabled\nenabled\nenabled"),
+        ("systemctl is-enabled twinhdr twinhdr-engine twinhdr-probation | uniq", "enabled"),
         ("systemd-analyze cat-config systemd/journald.conf | grep -o ^SystemMaxUse=.*", "SystemMaxUse=200M"),
         (
             "systemd-analyze cat-config sysctl.d | grep -o ^net.core.rmem_max.*",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from device import UNIT, Device, Release, unpack
+from device import UNIT, Device, Release
 
 UPGRADE_STEPS = (
     "install_packages",
@@ -115,7 +115,7 @@ def test_power_lost_after_the_switch_is_judged_after_the_boot(device: Device, se
 def test_a_release_that_does_not_record_is_left_by_itself(device: Device, workshop: Path, fault: str) -> None:
     """Nobody is there to see that the release of last night films nothing."""
     good = device.current
-    bad = Release(unpack(device.bundle, workshop / f"bad-{len(fault)}"))
+    bad = device.first.copy(workshop / f"bad-{len(fault)}")
     bad.spoil("edge/run.py", f"\n\ndef run_daemon(*_: object) -> int:\n    {fault}\n")
     count = len(device.sessions())
     code, output = device.install(bad)
