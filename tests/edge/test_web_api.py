@@ -25,15 +25,18 @@ from edge.cli import app
 from edge.config import load
 from edge.health import Health
 from edge.preview import PreviewHub
+from edge.series import SERIES
 from edge.web import password
 from edge.web.appliance import start_page
 from edge.web.download import Pace
 from edge.web.logins import FREE_GUESSES, GUESSES_IN_ALL, IDLE_NS, LONGEST_NS, Guesses, Logins
+from edge.web.metrics import BEAT, CONDITION, HEALTHY, READY, exported_names
 from edge.web.openapi import PATH
 from edge.web.routing import JSON, Access, Route
 
 S = 1_000_000_000
-DOC = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+DOC = (DOCS / "api.md").read_text()
 
 
 @pytest.fixture
@@ -337,6 +340,27 @@ def test_a_bad_certificate_costs_the_page_only(tmp_path: Path, broken: str) -> N
     assert (condition.name, condition.ok, condition.severity) == ("page", False, "warning")
     assert str(made) in condition.text
     assert "tls" in condition.text
+
+
+def test_the_dashboard_asks_only_for_what_there_is() -> None:
+    """A panel without data is found on the day that it is needed."""
+    board = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    named = {row[0] for series in SERIES.values() for row in exported_names(series)}
+    named |= {row[0] for row in (CONDITION, BEAT, HEALTHY, READY)}
+    labels = {name: row.labels for row in SERIES.values() for name, _ in exported_names(row)}
+    labels |= {row[0]: row[2] for row in (CONDITION, BEAT, HEALTHY, READY)}
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            asked = set(re.findall(r"twinhdr_\w+", target["expr"]))
+            assert asked, panel["title"]
+            assert asked <= named, panel["title"]
+            known = {label for name in asked for label in labels[name]} | {"instance"}
+            shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            assert shown <= known, panel["title"]
+            assert set(re.findall(r"(\w+)=~?\"", target["expr"])) <= known | {"quantile"}, panel["title"]
+    places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
+    assert len(set(places)) == len(places)
+    assert {"source", "instance"} == {one["name"] for one in board["templating"]["list"]}
 
 
 SAMPLES = {"name": "one", "path": "hdr/000000.mp4", "stream": "fused", "streams": "fused"}
