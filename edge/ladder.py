@@ -115,6 +115,13 @@ def limited(state: LadderState, allowed: Sequence[Rung], cause: str, now_ns: int
     return _move(state, best, cause, now_ns, climbed=False, hold_ns=HOLD_NS)
 
 
+def unhurried(state: LadderState, allowed: Sequence[Rung], now_ns: int) -> LadderState:
+    """The state without a deadline: the best of ``allowed``, also after a limit was lifted."""
+    if state.rung == allowed[0]:
+        return state
+    return _move(state, allowed[0], "the best there is", now_ns, climbed=True, hold_ns=HOLD_NS)
+
+
 def failed(state: LadderState, rung: Rung, allowed: Sequence[Rung], cause: str, now_ns: int) -> LadderState:
     """The state after ``rung`` broke and is not among ``allowed`` any more: the next one below it."""
     if state.rung != rung:

@@ -196,4 +196,6 @@ class FusionLine:
         self._state = ladder.limited(self._state, allowed, limited_by, now_ns)
         if self._plan.budget_ns is not None:
             self._state = ladder.step(self._state, allowed, self._plan.budget_ns, backlog, now_ns)
+        else:
+            self._state = ladder.unhurried(self._state, allowed, now_ns)
         return self._state.rung, "there is a pair again" if was_alone else self._state.cause

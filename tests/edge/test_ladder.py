@@ -150,3 +150,18 @@ def test_it_moves_one_rung_at_a_time_and_stays_on_the_ladder(
         if moved < 0:
             assert now_ns - before.changed_ns >= HOLD_NS
         state = ladder.measured(state, state.rung, cost_ms * MS)
+
+
+def test_heat_takes_the_rungs_above_away_at_once_and_gives_them_back() -> None:
+    """A hot device must not wait until the network is too slow, nor stay low for ever once it is cool."""
+    cool, hot = ladder.below(ALL, Rung.MODEL), ladder.below(ALL, Rung.MERGE)
+    assert (cool, hot) == (ALL, (Rung.MERGE, Rung.REFERENCE))
+    assert ladder.below((Rung.MODEL,), Rung.MERGE) == (Rung.MODEL,), "the last rung remains"
+    state = ladder.start(ALL, PROBED, BUDGET, 0)
+    assert ladder.limited(state, cool, "", 5) is state
+    state = ladder.limited(state, hot, "tj-thermal is at 90 degrees", 5)
+    assert (state.rung, state.cause) == (Rung.MERGE, "tj-thermal is at 90 degrees")
+    assert ladder.step(state, hot, BUDGET, 0, 5 + 2 * HOLD_NS).rung is Rung.MERGE
+    assert ladder.step(state, cool, BUDGET, 0, 5 + 2 * HOLD_NS).rung is Rung.SMALL_MODEL
+    assert ladder.unhurried(state, hot, 9) is state
+    assert ladder.unhurried(state, cool, 9).rung is Rung.MODEL

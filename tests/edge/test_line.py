@@ -284,3 +284,19 @@ def test_a_source_that_waits_has_no_deadline_but_a_sensible_rung(tmp_path: Path)
     live = open_fusion(fuse_config(path), width=64, height=64, period_ns=1e9, can_wait=False)
     assert live.plan.budget_ns == pytest.approx(0.9e9)
     assert untimed() is not None
+
+
+def test_a_limit_holds_from_the_next_frame_on_and_is_lifted(tiny: Counting) -> None:
+    """Heat must lower the rung whatever the deadline says, and its cause be told."""
+    bench = Bench({Rung.MODEL: tiny}, LadderPlan((Rung.MODEL, Rung.MERGE, Rung.REFERENCE), {}, None))
+    items = stamped(rig_spec(), 3.0)
+    third = len(items) // 3
+    cool = bench.run(items[:third], flush=False)
+    bench.line.limit(Rung.MERGE, "tj-thermal is at 90 degrees")
+    hot = bench.run(items[third : 2 * third], flush=False)
+    bench.line.limit(Rung.MODEL, "")
+    after = bench.run(items[2 * third :])
+    paired = [[f.hdr.rung for f in part if f.hdr.low_seq is not None] for part in (cool, hot, after)]
+    assert [set(part) for part in paired] == [{Rung.MODEL}, {Rung.MERGE}, {Rung.MODEL}]
+    assert (Rung.MERGE, "tj-thermal is at 90 degrees") in bench.rungs
+    assert bench.line.at is None

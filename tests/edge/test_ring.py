@@ -190,3 +190,29 @@ def test_a_drop_report_may_look_at_the_ring() -> None:
     done.join(PATIENCE_S)
     assert not done.is_alive()
     assert depths == [1, 1, 1]
+
+
+def test_what_is_given_back_comes_first_again() -> None:
+    """A frame that a replaced thread had just taken would be lost, or come out of order."""
+    source, dropped = ring(2)
+    source.put(1)
+    source.put(2)
+    first = source.get(0)
+    assert first == 1
+    source.give_back(first)
+    source.close()
+    assert drain(source) == [1, 2]
+    assert dropped == []
+
+
+def test_who_waits_for_room_can_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer behind a slow consumer would be taken for hung, and replaced."""
+    monkeypatch.setattr("edge.ring.WAITING_S", 0.01)
+    source, _ = ring(1)
+    source.put(1)
+    said = threading.Event()
+    writer = in_thread(lambda: source.put_waiting(2, said.set))
+    assert said.wait(PATIENCE_S)
+    assert source.get(PATIENCE_S) == 1
+    writer.join(PATIENCE_S)
+    assert source.get(0) == 2
