@@ -9,7 +9,8 @@ from edge.settings.edit import USB_LAYER, check_text
 from edge.usb import command, export, ledger, probation, stick
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/field.md").read_text()
-UNIT = (Path(__file__).parents[3] / "systemd/twinhdr-usb@.service").read_text()
+SYSTEMD = Path(__file__).parents[3] / "systemd"
+UNIT = (SYSTEMD / "twinhdr-usb@.service").read_text()
 
 
 def test_the_files_to_copy_are_valid(tmp_path: Path) -> None:
@@ -44,5 +45,12 @@ def test_the_unit_calls_a_command_that_there_is() -> None:
     names = {info.name or info.callback.__name__ for info in command.app.registered_commands if info.callback}
     assert re.findall(r"^ExecStart=.*/twinhdr usb (\w+) %i$", UNIT, re.MULTILINE) == ["device"]
     assert {"device", "apply", "settle"} <= names
+    settle = (SYSTEMD / "twinhdr-usb-settle.service").read_text()
+    assert re.findall(r"^ExecStart=.*/twinhdr usb (\w+)$", settle, re.MULTILINE) == ["settle"]
+    assert f"ConditionPathExists={ledger.FOLDER}/{ledger.TRIED}" in settle
+    wanted = re.findall(
+        r'SYSTEMD_WANTS}\+="([\w@-]+)%k\.service"', (SYSTEMD / "71-twinhdr-usb.rules").read_text()
+    )
+    assert wanted == ["twinhdr-usb@"]
     assert f"StateDirectory={ledger.FOLDER.name}" in UNIT
     assert f"RuntimeDirectory={command.MOUNT.name}" in UNIT

@@ -15,15 +15,20 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import load
+from edge.errors import ConfigError
 from edge.frames import CameraName
+from edge.health import Health
 from edge.session import Session
 from edge.settings.edit import effective
-from edge.settings.state import running_values
+from edge.settings.reload import Reload
+from edge.settings.state import LAST_GOOD, remember_good, running_values
+from edge.settings.state import start as begin
 
 BASE = """\
 version: 1
 rig: {{width: 192, height: 128}}
-simulator: {{pace: 0.5}}
+simulator: {{pace: 1}}
 fuse: {{ladder: [merge, reference]}}
 masters: {{enabled: true}}
 web: {{port: 0}}
@@ -79,12 +84,12 @@ Start = Callable[..., Recorder]
 def start(tmp_path: Path) -> Iterator[Start]:
     begun: list[subprocess.Popen[str]] = []
 
-    def start(text: str = "", number: int = 0) -> Recorder:
+    def start(text: str = "") -> Recorder:
         main, state = tmp_path / "etc" / "config.yaml", tmp_path / "state"
         for folder in (main.parent, state):
             folder.mkdir(exist_ok=True)
         main.write_text(text or BASE.format(root=tmp_path))
-        session = tmp_path / f"session{number}"
+        session = tmp_path / "session"
         command = [sys.executable, "-m", "edge.cli", "run", "--config", str(main), "--session", str(session)]
         process = subprocess.Popen(
             command,
@@ -114,6 +119,12 @@ def _listen(recorder: Recorder) -> None:
         recorder.heard.notify_all()
 
 
+def bytes_a_frame(session: Session, number: int) -> float:
+    """Of one file of the HDR video."""
+    name = f"hdr/{number:06d}.mp4"
+    return (session.path / name).stat().st_size / sum(record.file == name for record in session.hdr_records())
+
+
 @pytest.mark.alone
 def test_changes_while_filming_cost_no_frame(start: Start) -> None:
     """Whoever corrects a limit in the field would tear the recording that it is for."""
@@ -127,7 +138,7 @@ def test_changes_while_filming_cost_no_frame(start: Start) -> None:
     assert f"{recorder.main}:9: hdr: already set at line 7" in line
     assert recorder.process.poll() is None
 
-    changed = good.replace("segment_s: 2", "segment_s: 2, crf: 40").replace("width: 192", "width: 256")
+    changed = good.replace("segment_s: 2", "segment_s: 2, crf: 51").replace("width: 192", "width: 256")
     recorder.main.write_text(changed + "log: {level: warning}\npreview: {width: 96, fps: 3}\n")
     recorder.reload()
     recorder.wait_for(r"configuration change: changed, and waiting for a restart: rig\.width")
@@ -135,13 +146,15 @@ def test_changes_while_filming_cost_no_frame(start: Start) -> None:
     assert running is not None
     waiting = [row.key for row in effective(recorder.main) if row.value != running[row.key]]
     assert waiting == ["rig.width"]
-    assert (running["hdr.crf"], running["preview.width"], running["log.level"]) == (40, 96, "warning")
+    assert (running["hdr.crf"], running["preview.width"], running["log.level"]) == (51, 96, "warning")
 
-    recorder.wait_for_frames(recorder.frames() + 75)  # a file begun after the change
+    after = recorder.frames()
+    recorder.wait_for_frames(after + 90)
     recorder.process.send_signal(signal.SIGTERM)
     assert recorder.process.wait(20) == 0
     session = Session.open(recorder.session)
     assert session.clean
+    assert bytes_a_frame(session, after // 60 + 1) < 0.5 * bytes_a_frame(session, 0), "files of 60 frames"
     cameras: tuple[CameraName, ...] = ("reference", "secondary")
     for camera in cameras:
         records = list(session.frame_records(camera))
@@ -155,30 +168,51 @@ def test_changes_while_filming_cost_no_frame(start: Start) -> None:
     assert running_values(recorder.state) is None, "a recording that has ended runs with nothing"
 
 
+def test_what_recorded_well_for_a_minute_is_remembered(tmp_path: Path) -> None:
+    """A configuration that breaks after ten seconds is nothing to come back to."""
+    path, state, health = tmp_path / "config.yaml", tmp_path / "state", Health()
+    path.write_text(BASE.format(root=tmp_path))
+    kept = state / LAST_GOOD
+    state.mkdir()
+    reload = Reload(begin(path, state), path, state)
+    for now_s, good in ((0, True), (59, True), (59.5, False), (60, True), (119, True)):
+        health.condition("disk", good, round(now_s * 1e9), "full.")
+        reload.poll(round(now_s * 1e9), health)
+        assert not kept.exists(), now_s
+    reload.poll(round(120.5e9), health)
+    assert load(kept).values == load(path).values
+    written = kept.stat().st_mtime_ns
+    remember_good(load(path).values, state)
+    assert kept.stat().st_mtime_ns == written, "each start would wear the card"
+
+
+def test_without_a_good_one_a_broken_configuration_is_an_error(tmp_path: Path) -> None:
+    """A device that was never set up would record something else than what was written."""
+    path, state = tmp_path / "config.yaml", tmp_path / "state"
+    path.write_text("log: {level: hot}\n")
+    for folder in (None, state):
+        with pytest.raises(ConfigError, match=r"log\.level"):
+            begin(path, folder)
+    (state / LAST_GOOD).parent.mkdir(parents=True)
+    (state / LAST_GOOD).write_text("rig: {width: of another version}\n")
+    with pytest.raises(ConfigError, match=r"log\.level"):
+        begin(path, state)
+
+
 @pytest.mark.alone
 def test_a_device_that_ran_before_starts_on_what_ran(start: Start, tmp_path: Path) -> None:
     """A typing error before a reboot would leave a device on a mast silent until somebody climbs up."""
-    first = start(BASE.format(root=tmp_path) + "log: {level: hot}\n")
-    assert first.process.wait(30) == 78, "there is nothing to come back to"
-    from edge.config import load
-    from edge.settings.state import LAST_GOOD, remember_good
-
     good = tmp_path / "good.yaml"
     good.write_text(BASE.format(root=tmp_path))
-    values = load(good).values
-    remember_good(values, first.state)
-    written = (first.state / LAST_GOOD).stat().st_mtime_ns
-    remember_good(values, first.state)
-    assert (first.state / LAST_GOOD).stat().st_mtime_ns == written, "each boot would wear the card"
-    assert load(first.state / LAST_GOOD).values == values
-
-    second = start(BASE.format(root=tmp_path) + "log: {level: hot}\n", number=1)
-    second.wait_for(r"config\.yaml:9: log\.level: got \"hot\"")
-    second.wait_for("recording with the last good configuration instead")
-    second.wait_for("configuration: the files cannot be used, the last good one runs")
-    second.wait_for_frames(5)
-    second.main.write_text(BASE.format(root=tmp_path))
-    second.reload()
-    second.wait_for("configuration: good again|configuration reloaded|nothing has changed")
-    second.process.send_signal(signal.SIGTERM)
-    assert second.process.wait(20) == 0
+    (tmp_path / "state").mkdir()
+    remember_good(load(good).values, tmp_path / "state")
+    recorder = start(BASE.format(root=tmp_path) + "log: {level: hot}\n")
+    recorder.wait_for(r"config\.yaml:9: log\.level: got \"hot\"")
+    recorder.wait_for("recording with the last good configuration instead")
+    recorder.wait_for("configuration: the files cannot be used, the last good one runs")
+    recorder.wait_for_frames(5)
+    recorder.main.write_text(BASE.format(root=tmp_path))
+    recorder.reload()
+    recorder.wait_for("reloaded: nothing has changed")
+    recorder.process.send_signal(signal.SIGTERM)
+    assert recorder.process.wait(20) == 0

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from edge.errors import TwinhdrError
 from edge.settings import edit, lines
 from edge.usb.stick import CONFIG, EXPORT, read_stick
 
-CASES = 34_000 if os.environ.get("TWINHDR_LONG") == "1" else 80
+LONG = os.environ.get("TWINHDR_LONG") == "1"
+CASES = 25_000 if LONG else 50  # of four tests
+pytestmark = pytest.mark.timeout(7200 if LONG else 300)
 fuzzed = settings(
     max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
