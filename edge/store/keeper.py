@@ -18,6 +18,7 @@ from edge.store.eraser import Deleted, Eraser, segments_of
 from edge.store.gate import DiskGate
 from edge.store.home import Home
 from edge.store.plan import Plan, headroom_bytes, plan
+from edge.store.recover import remove_empty
 from edge.store.wallclock import Reading, change, read_clock
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class StoreKeeper:
     def _open(self) -> None:
         blocked = self._gate.blocked
         self._home.probe()
+        remove_empty(self._session.path)
         self._gate.open()
         sidecar = self._session.sidecar
         for loss in self._gate.take_losses():

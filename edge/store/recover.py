@@ -58,29 +58,38 @@ def recover(entry: SessionEntry, tell: Tell) -> None:
             return
         for name in (PROBE, HEADER_NAME.replace(".json", ".tmp")):
             (entry.path / name).unlink(missing_ok=True)
+        remove_empty(entry.path)
         streams = {stream: _of_stream(entry.path, files) for stream, files in _by_stream(entry.path).items()}
         _append(lines, {"kind": "recovered", "streams": streams})
     frames = ", ".join(f"{stream} {found['frames']}" for stream, found in sorted(streams.items()))
     tell(f"session {entry.name} had broken off; frames in its last files: {frames or 'none'}")
 
 
-def _of_stream(session: Path, files: list[Segment]) -> dict[str, Any]:
-    """What the last file of a stream holds; files without a frame are removed."""
+def remove_empty(session: Path) -> None:
+    """Delete video files that were begun and hold no frame. Raises OSError."""
     from edge.video_read import DamagedVideoError, count_frames
 
-    for segment in sorted(files, key=lambda s: s.number, reverse=True):
-        path = session / segment.file
-        problem = ""
-        try:
-            frames = count_frames(path)
-        except DamagedVideoError as error:
-            frames, problem = 0, str(error)
-        if frames == 0 and segment.size_bytes < _HEADER_ONLY:
-            path.unlink()
-            continue
-        found: dict[str, Any] = {"file": segment.file, "frames": frames, "size_bytes": segment.size_bytes}
-        return found | ({"problem": problem} if problem else {})
-    return {"file": None, "frames": 0, "size_bytes": 0}
+    for segment in segments_of(session):
+        if segment.size_bytes < _HEADER_ONLY:
+            try:
+                frames = count_frames(session / segment.file)
+            except DamagedVideoError:
+                frames = 0
+            if frames == 0:
+                (session / segment.file).unlink()
+
+
+def _of_stream(session: Path, files: list[Segment]) -> dict[str, Any]:
+    """What the last file of a stream holds."""
+    from edge.video_read import DamagedVideoError, count_frames
+
+    last = max(files, key=lambda s: s.number)
+    found: dict[str, Any] = {"file": last.file, "frames": 0, "size_bytes": last.size_bytes}
+    try:
+        found["frames"] = count_frames(session / last.file)
+    except DamagedVideoError as error:
+        found["problem"] = str(error)
+    return found
 
 
 def _by_stream(session: Path) -> dict[str, list[Segment]]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 _EXT4_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
@@ -44,9 +45,17 @@ class LoopDisk:
         _do("umount", "-l", str(self.mount))
 
     def replug(self) -> None:
-        """Out and in again, which ends most faults."""
+        """Out and in again, which ends most faults; in as soon as nobody holds a file of it any more."""
         self.detach()
+        deadline = time.monotonic() + 10.0
+        while self._held():
+            assert time.monotonic() < deadline, "somebody does not let go of the removed disk"
+            time.sleep(0.02)  # polls the kernel; there is nothing to wait on
         self.attach()
+
+    def _held(self) -> bool:
+        listed = subprocess.run(["losetup", "-j", str(self.image)], check=True, capture_output=True)
+        return bool(listed.stdout)
 
     def fill(self) -> None:
         """Leave not a byte."""

@@ -146,6 +146,7 @@ class Watcher:
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(3600)
 def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None:
     """The first promise of the device: whatever happens to it, at most the last second is lost."""
     chance = random.Random(6)
@@ -160,7 +161,7 @@ def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None
             try:
                 early = LONG and chance.random() < 0.15
                 lines = before if early else recorder.wait_for_video(before)
-                time.sleep(chance.uniform(0.0, 2.0 if early else 1.2 if not LONG else 4.0))
+                time.sleep(chance.uniform(0.0, 2.0 if early else 1.2 if not LONG else 3.0))
             finally:
                 process.send_signal(signal.SIGKILL)
                 killed_s = time.time()
@@ -195,6 +196,7 @@ def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(missing() != "", reason=missing())
 def test_power_cut_at_random_moments(tmp_path: Path, disk: LoopDisk) -> None:
     """A pulled plug: what was not yet on the disk is gone, and that is two seconds at most.
