@@ -15,7 +15,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 from edge.config_schema import Config
 from edge.crew import Crew, Replaced, Turn
@@ -47,7 +49,7 @@ class Daemon:
     """One recording, from arming the cameras to closing the files. Use once.
 
     ``duration_s`` is session time: a simulation slower than real time still records so many frames.
-    ``stages`` are the rows of the table by name.
+    ``stages`` are the rows of the table by name; ``root`` is where the machine's thermal zones are read.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Daemon:
         duration_s: float | None = None,
         notifier: Notifier | None = None,
         stages: Mapping[str, Stage] = STAGES,
+        root: Path = Path("/"),
     ) -> None:
         self._parts = parts
         self._stages = stages
@@ -75,7 +78,7 @@ class Daemon:
         self._fusing = Fusing(parts, self._rings, watch, self._deliver)
         self._showing = Showing(parts, self._rings, watch)
         self._thermometer = Thermometer(
-            parts.config.thermal, parts.config.masters.enabled, report, self._allow, self.stopping
+            parts.config.thermal, parts.config.masters.enabled, report, self._allow, self.stopping, root
         )
 
     def run(self, every_second: Callable[[], bool]) -> None:
@@ -103,6 +106,10 @@ class Daemon:
         """Take over what can change while filming (edge/settings/live.py). Any thread."""
         for stage in (self._filming, self._showing, self._writing, self._thermometer):
             stage.configure(config)
+
+    def reloading(self) -> AbstractContextManager[None]:
+        """Around reading the configuration again: systemd is told. The thread of ``every_second``."""
+        return self._pulse.reloading()
 
     def stop(self) -> None:
         """Ask for the end, soon: what waits for fusion goes on the merge. Safe in a signal handler."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ TRY_S = 5.0
 LONGEST_TRY_S = 300.0
 """An address may come late when the machine starts; a port that is taken is asked for ever more rarely."""
 HUNG_S = 10.0
+log = logging.getLogger(__name__)
+
 RESTARTS = Budget(restarts=10, window_s=600.0, pause_s=1.0)
 STAGE = "page"
 
@@ -39,6 +42,7 @@ class PageKeeper:
         self._start = start
         self._health = health
         self._server = start()
+        self._starting: threading.Thread | None = None
         self._restarts_s: list[float] = []
         self._due_s: float | None = None
         self._tried_s: float | None = None
@@ -50,11 +54,15 @@ class PageKeeper:
 
     def poll(self, now_s: float) -> None:
         """Start a server that died again; name one that does not answer. Takes no time while all is well."""
-        if self._due_s is not None:
+        if self._starting is not None:
+            if not self._starting.is_alive():
+                self._starting = None
+                if self._restarts_s:
+                    self._say(self._server is not None, "its server does not start again.")
+        elif self._due_s is not None:
             if now_s >= self._due_s:
                 self._due_s = None
-                self._server = self._start()
-                self._say(self._server is not None, "its server does not start again.")
+                self._begin()
         elif self._server is not None and not self._server.alive:
             self._server = None
             self._answered = None
@@ -69,6 +77,8 @@ class PageKeeper:
 
     def close(self) -> None:
         """Stop serving."""
+        if self._starting is not None:
+            self._starting.join(HUNG_S)
         if self._server is not None:
             self._server.stop()
 
@@ -78,7 +88,18 @@ class PageKeeper:
             self._tried_s = now_s
         elif now_s - self._tried_s >= self._pause_s:
             self._tried_s, self._pause_s = now_s, min(2.0 * self._pause_s, LONGEST_TRY_S)
+            self._begin()
+
+    def _begin(self) -> None:
+        """In a thread: finding an address may take seconds, and who calls ``poll`` feeds the watchdog."""
+        self._starting = threading.Thread(target=self._started, name="page start", daemon=True)
+        self._starting.start()
+
+    def _started(self) -> None:
+        try:
             self._server = self._start()
+        except Exception:  # a bug of the page, in full in the log, must not cost the recording
+            log.exception("the page's server does not start")
 
     def _ask(self, server: Server, now_s: float) -> None:
         if self._answered is not None and not self._answered.is_set():

@@ -5,7 +5,8 @@ No timer feeds it. A process that is alive and records nothing is as good as hun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 
 from edge.crew import Watch
 from edge.supervise.notify import Notifier
@@ -72,6 +73,17 @@ class Pulse:
         self._ready = False
         self._fed_s = float("-inf")
         self.starving = ""
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Around reading the configuration again, so that ``systemctl reload`` shows it."""
+        if self._ready:
+            self._notifier.reloading()
+        try:
+            yield
+        finally:
+            if self._ready:
+                self._notifier.ready(self._status())
 
     def tick(self, watches: Iterable[Watch], now_s: float, blocked: bool = False) -> None:
         """READY after the first recorded frame, more time until then; WATCHDOG while work is done."""

@@ -35,6 +35,7 @@ from edge.session import Session, SessionWriter
 from edge.supervise.notify import Notifier
 from edge.supervise.stages import STAGES, Stage
 from hw.camera import Camera, CameraInfo, Trigger
+from tests.hw.boards import grow
 
 ConfigOf = Callable[..., Config]
 LIMIT_S = 1.5
@@ -122,6 +123,7 @@ class Trial:
         seen: Callable[[Frame], Frame] | None = None,
         notifier: Notifier | None = None,
         seconds: float = 5.0,
+        root: Path = Path("/"),
     ) -> None:
         self.folder, self.health = folder, Health()
         opened = open_rig(config)
@@ -134,7 +136,7 @@ class Trial:
         fusion = Fusion(engines, LadderPlan(allowed, {}, None if opened.can_wait else 1e9), ())
         reporter = Reporter(self.health, self.session.sidecar)
         parts = Parts(config, opened, fusion, self.session, reporter, PreviewHub())
-        self.daemon = Daemon(parts, seconds, notifier, stages)
+        self.daemon = Daemon(parts, seconds, notifier, stages, root)
 
     def run(self, every_second: Callable[[], object] = lambda: None) -> None:
         def told() -> bool:
@@ -329,3 +331,21 @@ def test_a_camera_driver_that_hangs_starves_the_watchdog_and_ends(
     assert heard[-1] == "STOPPING=1"
     raw = seqs(trial.recorded(), "reference")
     assert raw == list(range(raw[0], 60)), "what came before is safe"
+
+
+def test_a_machine_that_is_too_hot_records_masters_and_nothing_else(
+    config_of: ConfigOf, tmp_path: Path
+) -> None:
+    """What cannot be filmed again goes last; every frame that is not fused is counted under its cause."""
+    root = grow(tmp_path / "root", "agx_orin", {"sys/class/thermal/thermal_zone8/temp": "98000\n"})
+    trial = Trial(config_of(), tmp_path / "s", STAGES, seconds=10.0, root=root)
+    trial.run()
+    session = trial.recorded()
+    raw, fused = seqs(session, "reference"), [record.seq for record in session.hdr_records()]
+    drops = [record.fields for record in session.records("drop") if record.fields["stage"] == "fuse"]
+    assert len(raw) == 300
+    assert {drop["cause"] for drop in drops} == {"heat"}
+    assert sorted(fused + [int(str(drop["seq"])) for drop in drops]) == raw
+    assert len(drops) > 100
+    (line,) = session.records("heat")
+    assert (line.fields["band"], line.fields["cause"]) == ("no_fused_video", "tj-thermal is at 98 degrees")
