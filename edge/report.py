@@ -15,7 +15,7 @@ from edge.ladder_plan import Fusion
 from edge.late_engines import Late
 from edge.segments import ClosedSegment
 from edge.sidecar import SidecarWriter
-from hw.camera import Camera, CameraState, Rig, Watched
+from hw.camera import Camera, CameraState, Rig, Trigger, Watched
 
 SILENT_S = 1.0
 
@@ -127,6 +127,13 @@ class Reporter:
                 f"{camera} camera", state.ok, time.monotonic_ns(), f"{state.text} {cost}", state.todo
             )
             self._count_state(camera, state)
+        self._trigger(rig.trigger)
+
+    def _trigger(self, trigger: Trigger) -> None:
+        """A trigger that the cameras go on needing may be gone, and then they only seem to be."""
+        if isinstance(trigger, Watched):
+            state = trigger.state(time.monotonic_ns())
+            self.health.condition("trigger", state.ok, time.monotonic_ns(), state.text, state.todo)
 
     def _count_state(self, camera: CameraName, state: CameraState) -> None:
         before = self._states.get(camera, CameraState(True))

@@ -99,7 +99,10 @@ class CameraState:
 
 @runtime_checkable
 class Watched(Protocol):
-    """A camera that outlives the loss of its device: ``read`` answers None meanwhile and never raises."""
+    """A camera, or a trigger, that outlives the loss of its device.
+
+    ``read`` of such a camera answers None meanwhile and never raises.
+    """
 
     def state(self, now_ns: int) -> CameraState:
         """How it is at ``now_ns`` (host's monotonic clock). From any thread; takes no time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.frames import CameraName, Exposure
-from hw.camera import CameraError, Edge, TellsEdge, Trigger
+from hw.camera import CameraError, CameraState, Edge, TellsEdge, Trigger, Watched
 from hw.gige import gvcp
 from hw.gige.camera import GigeCamera
 from hw.gige.plan import camera_plan
@@ -38,6 +38,10 @@ class EdgeStart:
     def stop(self) -> None:
         """See ``hw.camera.Trigger``."""
         self.trigger.stop()
+
+    def state(self, now_ns: int) -> CameraState:
+        """See Watched: how the trigger is, where it tells."""
+        return self.trigger.state(now_ns) if isinstance(self.trigger, Watched) else CameraState(True)
 
 
 class GigeRig:

@@ -6,7 +6,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from hw.camera import TriggerError
+from edge.errors import first_line
+from hw.camera import CameraState, TriggerError
 from hw.trigger.board import Board
 from hw.trigger.codes import Mode
 from hw.trigger.plan import PacePlan
@@ -39,6 +40,13 @@ class BoardTrigger:
         self._keeper: threading.Thread | None = None
         self.edge: StartEdge | None = None
         self.restarts = 0
+        self._trouble = ""
+
+    def state(self, now_ns: int) -> CameraState:
+        """See Watched. Only a pace needs the board after the start."""
+        trouble = self._trouble
+        todo = "Plug it in; pacing begins again by itself."
+        return CameraState(not trouble, f"{trouble}; the cameras get no pulses.", todo, self.restarts)
 
     def connect(self) -> None:
         """Find and pair the board now, so that a missing one is told before the cameras are armed.
@@ -87,8 +95,9 @@ class BoardTrigger:
                     log.error("trigger board stopped pacing (%s); pacing again", status.fault.name.lower())
                     self._board.pace(plan)
                     self.restarts += 1
-                was_lost = False
+                was_lost, self._trouble = False, ""
             except TriggerError as error:
+                self._trouble = first_line(error).split(". ")[0]
                 if not was_lost:
                     log.error("%s; trying again until the recording ends", error)
                 was_lost = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def missing(times: Sequence[int], period_ns: float, end_ns: int, tail: float = 1
     return gaps + (max(0, int((end_ns - times[-1]) / period_ns + 1.0 - tail)) if times else 0)
 
 
-def _fused(session: Path, lines: Iterable[dict[str, Any]]) -> list[int]:
+def _fused(session: Path, lines: Sequence[Mapping[str, Any]]) -> list[int]:
     rows = [row for row in lines if row["kind"] == "hdr" and "file" in row]
     standing: dict[str, int] = {}
     for row in rows:

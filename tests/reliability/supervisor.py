@@ -1,7 +1,7 @@
 """A stand-in for systemd: starts a recorder again when it ends or lets its watchdog go hungry.
 
-It knows of the unit what counts here: ``WatchdogSec``, ``RestartSec`` and ``TimeoutStopSec``. The real systemd
-is in tests/systemd.
+It knows of the unit what counts here: ``WatchdogSec``, ``RestartSec`` and ``TimeoutStopSec``. The real one is
+in tests/systemd.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Supervisor:
             self._fed_s = time.monotonic()
 
     def _bite(self) -> None:
-        """As systemd: SIGABRT, SIGCONT so that a stopped process hears it, SIGKILL for who does not listen."""
+        """As systemd: SIGABRT, SIGCONT so that a stopped process hears it, SIGKILL for who is deaf."""
         self.bitten += 1
         self._process.send_signal(signal.SIGABRT)
         self._process.send_signal(signal.SIGCONT)

@@ -12,7 +12,7 @@ PERIOD_S = 0.2
 
 
 class Watch:
-    """Asks /api/status in a thread. ``fetch`` gives the text of a path of the page, None without an answer."""
+    """Asks /api/status in a thread. ``fetch`` gives the text of a path of the page, None without one."""
 
     def __init__(self, fetch: Callable[[str], str | None]) -> None:
         self._fetch = fetch
@@ -23,6 +23,8 @@ class Watch:
         """The first text of every condition that was seen false since ``begin``."""
         self.events: list[str] = []
         """What the page listed under events, each once."""
+        self.status: dict[str, Any] = {}
+        """The whole of the last answer."""
         self.slowest_s = 0.0
         self.unanswered = 0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -55,10 +57,10 @@ class Watch:
             took_s = time.monotonic() - begin_s
             with self._lock:
                 if answer is None:
-                    self.unanswered += 1
+                    self.unanswered += bool(self._now)  # before the first answer it is only starting
                     continue
                 self.slowest_s = max(self.slowest_s, took_s)
-                status = json.loads(answer)
+                status = self.status = json.loads(answer)
                 self._now = {row["name"]: row for row in status["conditions"]}
                 for name, row in self._now.items():
                     if not row["ok"]:

@@ -84,7 +84,7 @@ def killed(bench: Bench) -> Row:
 
 
 @fault(
-    "process_hung", "process hung", "SIGSTOP, which nothing in the process survives; its watchdog goes hungry"
+    "process_hung", "process hung", "SIGSTOP, so that no thread of it runs; the stand-in's watchdog finds out"
 )
 def process_hung(bench: Bench) -> Row:
     with supervised(bench) as (trial, supervisor):
@@ -117,7 +117,7 @@ def memory_short(bench: Bench) -> Row:
 @fault(
     "memory_out",
     "out of memory",
-    "a control group with less than the process holds: the kernel kills it; a stand-in for systemd starts it again",
+    "another program takes what its control group leaves, and the kernel kills the recorder",
     missing=memory.missing,
 )
 def memory_out(bench: Bench) -> Row:
