@@ -55,7 +55,7 @@ class ContactSheet:
         self._group: list[Thumbnail] = []
         self._every_ns = 1_000_000_000
         self._last_ns: int | None = None
-        self._told = 0
+        self._told_ns: int | None = None
 
     def take(self, fused: Fused) -> None:
         """Look at one frame, in order of time; most are passed over at no cost."""
@@ -78,15 +78,24 @@ class ContactSheet:
             return None
         begin_ns = self._frames[0][0]
         thumbs = [Thumbnail(_words((t_ns - begin_ns) / 1e9, rung), p) for t_ns, rung, p in self._frames]
-        self._told = len(self._frames)  # also where the disk refuses: it is asked again at the end only
+        self._told_ns = self._length_ns  # also where the disk refuses: it is asked again much later
         out = self._folder / NAME
         _write(out, compose(_spread(thumbs), self._group))
         return out
 
     @property
     def due(self) -> bool:
-        """Whether nothing was written yet though there is something to show."""
-        return self._told == 0 and len(self._frames) > 0
+        """Whether to write it now: at the first frame, and whenever the recording is twice as long.
+
+        A recording that ends by force then has a picture of half of it at least, for a few writes an hour.
+        """
+        if not self._frames:
+            return False
+        return self._told_ns is None or self._length_ns >= max(2 * self._told_ns, 1)
+
+    @property
+    def _length_ns(self) -> int:
+        return self._frames[-1][0] - self._frames[0][0]
 
     def _exposures(self, fused: Fused, picture: Rgb8) -> list[Thumbnail]:
         prepared = fused.prepared

@@ -91,8 +91,8 @@ def _remux(paths: Sequence[Path], out: Path, made: str | None, advance: Callable
             stream.time_base = template.time_base
             if made is not None:
                 container.metadata["creation_time"] = made
-            for path in paths:
-                segment = template if path is paths[0] else _Segment(path)
+            for number, path in enumerate(paths):
+                segment = template if number == 0 else _Segment(path)
                 segment.must_match(template)
                 count = 0
                 for packet in segment.packets():
@@ -161,6 +161,8 @@ class _Segment:
 
         try:
             for packet in self._container.demux(self.stream):
+                if packet.is_corrupt:  # cut in the middle
+                    return
                 if packet.dts is not None and packet.size:
                     yield _without_parameter_sets(packet) if self.is_hevc else packet
         except av.error.InvalidDataError:

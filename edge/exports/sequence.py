@@ -102,14 +102,12 @@ def time_code(moment: datetime.datetime, fps: float) -> tuple[int, int, int, int
 
 
 def _common(session: Session) -> dict[str, Any]:
-    import OpenEXR
-
     hdr = session_config(session.header.config, session.path).hdr
     rate = Fraction(1e6 / session.header.cameras["reference"].frame_period_us).limit_denominator(1001)
     return {
         "chromaticities": REC709_CHROMATICITIES,
         "whiteLuminance": float(hdr.reference_white_nits),
-        "framesPerSecond": OpenEXR.Rational(rate.numerator, rate.denominator),
+        "framesPerSecond": rate,
         "comments": "scene-linear radiance by twinhdr; 1.0 is the reference white of the HDR video",
         "twinhdr/session": session.header.session_id,
         "twinhdr/software": session.header.software,

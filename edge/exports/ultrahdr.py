@@ -178,4 +178,6 @@ def _jpeg(rgb: Rgb8, quality: int) -> bytes:
 
 def _decoded(jpeg: bytes) -> FloatImage:
     rgb: FloatImage = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.float32)
-    return np.ascontiguousarray(rgb[..., ::-1]) * np.float32(1.0 / 255.0)
+    rgb = np.ascontiguousarray(rgb[..., ::-1])
+    rgb *= np.float32(1.0 / 255.0)
+    return rgb
