@@ -216,6 +216,8 @@ TEST_TOOLS=(
   "ffprobe|ffmpeg|what other players see in the video files"
   "chromium|chromium|the live page in a browser"
   "chromedriver|chromium-driver|the live page in a browser"
+  "openssl|openssl|the page with a certificate"
+  "curl|curl|the commands of docs/api.md"
   "systemd-analyze|systemd|the sandbox of the systemd unit"
   "shellcheck|shellcheck|the style of install.sh"
   "make|make|the firmware of the trigger board"
@@ -224,6 +226,7 @@ TEST_TOOLS=(
   "simavr|simavr libsimavr-dev libelf-dev|the firmware of the trigger board, on an emulated one"
   "avrdude|avrdude|flashing the trigger board"
   "arv-fake-gv-camera-0.8|aravis-tools gir1.2-aravis-0.8 python3-gi|GigE Vision cameras, simulated"
+  "mkfs.vfat|dosfstools|a USB stick with a FAT file system"
   "ip|iproute2|two GigE Vision cameras in a network of their own"
 )
 

@@ -109,13 +109,18 @@ def unit_of(path: Sequence[str | int]) -> str | None:
 
 
 def shown(value: Plain) -> str:
-    """A value as it would be written, cut to one short line."""
+    """A value as it would be written, cut to one short line, without the password in a camera's address."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, dict):
         return "a section"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = without_password(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def without_password(text: str) -> str:
+    """Logs, the page and reports are read by more people than the configuration."""
+    return re.sub(r"(\w://)[^/@\s]*@", r"\1***@", text)
 
 
 def _known(loc: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], Any]:

@@ -16,6 +16,7 @@ import yaml
 
 from edge import config_file
 from edge.config_file import Plain
+from edge.config_texts import without_password
 from edge.errors import EX_DATAERR, ConfigError, Fault, TwinhdrError
 
 Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
@@ -83,7 +84,7 @@ def as_yaml(value: Plain) -> str:
 
 def shown(value: Plain) -> str:
     """A value for logs and reports, which others read: without the password in a camera's address."""
-    return re.sub(r"(\w://)[^/@\s]*@", r"\1***@", as_yaml(value))
+    return without_password(as_yaml(value))
 
 
 def value_of(text: str) -> Plain:

@@ -47,6 +47,8 @@ RULES: Final = (
     Rule("exposure.reference.mode", When.RESTART, "a session is exposed by one rule"),
     Rule("exposure.secondary.mode", When.RESTART, "a session is exposed by one rule"),
     Rule("exposure.reference.band_ev", When.RESTART, "its warning is set up at the start"),
+    Rule("exposure.reference.ev_per_s", When.RESTART, "fusing again steadies a session by one value"),
+    Rule("exposure.reference.ev_per_frame", When.RESTART, "fusing again steadies a session by one value"),
     Rule("develop", When.RESTART, "a session is developed in one way"),
     Rule("pair", When.RESTART, "the rings are sized and the fusion line is built for it"),
     Rule("fuse", When.RESTART, "the networks are measured with it at the start"),

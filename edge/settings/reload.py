@@ -64,6 +64,11 @@ class Reload:
         finally:
             signal.signal(signal.SIGHUP, before)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the next ``poll`` reads the files again."""
+        return self._asked.is_set()
+
     def poll(self, now_ns: int, health: Health) -> None:
         """Reload if asked to; remember a configuration that has proven itself. Call about once a second."""
         if not self._told:

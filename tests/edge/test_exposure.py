@@ -260,6 +260,33 @@ def test_a_camera_that_takes_no_exposure_twice_in_a_row_gets_them_in_turn(tmp_pa
     assert taken[0].light < Exposure(8_000).light * 2.0**-3.5
 
 
+def test_limits_change_while_filming_and_modes_do_not(tmp_path: Path) -> None:
+    """A limit corrected in the field would need a restart; a changed mode leaves no trace in the session."""
+    config = config_for(tmp_path, "exposure: {reference: {mode: auto}}\n").exposure
+    asked: list[Exposure] = []
+    eyes = (
+        Eye(info(), (Exposure(8_000),), 0.0, lambda exposures: asked.append(exposures[0])),
+        Eye(replace(info(), name="secondary"), (Exposure(2_000), Exposure(32_000)), 0.0, lambda _: None),
+    )
+    nobody = Told(lambda _: None, lambda *_: None, lambda *_: None, lambda *_: None)
+    control = ExposureControl(config, *eyes, nobody)
+    dark = np.full((48, 64), 66, np.uint16)
+
+    def film(first: int, count: int) -> None:
+        for n in range(first, first + count):
+            now = asked[-1] if asked else Exposure(8_000)
+            control.take(Stamped(frame("reference", n, now, image=dark), n * FRAME_NS), n * FRAME_NS)
+
+    film(0, 30)
+    assert 8_000 < asked[-1].exposure_us < 20_000
+    changed = "exposure: {reference: {mode: fixed, longest_us: 10000, most_gain_db: 0}}\n"
+    control.configure(config_for(tmp_path, changed).exposure)
+    before = len(asked)
+    film(30, 300)
+    assert len(asked) > before, "it went over to fixed"
+    assert asked[-1].exposure_us == pytest.approx(10_000)
+
+
 class TestAnchor:
     """The unit of the video's brightness."""
 
