@@ -74,14 +74,17 @@ class ContactSheet:
 
     def write(self) -> Path | None:
         """Write what was gathered so far, None where that is nothing. Raises ImageError."""
+        picture = self.render()
+        return None if picture is None else save_sheet(self._folder, picture)
+
+    def render(self) -> Rgb8 | None:
+        """What was gathered so far, None where that is nothing. Without a disk."""
         if not self._frames:
             return None
         begin_ns = self._frames[0][0]
         thumbs = [Thumbnail(_words((t_ns - begin_ns) / 1e9, rung), p) for t_ns, rung, p in self._frames]
         self._told_ns = self._length_ns  # also where the disk refuses: it is asked again much later
-        out = self._folder / NAME
-        _write(out, compose(_spread(thumbs), self._group))
-        return out
+        return compose(_spread(thumbs), self._group)
 
     @property
     def due(self) -> bool:
@@ -106,6 +109,13 @@ class ContactSheet:
             if image is not None
         ]
         return [*row, Thumbnail("fused", picture)]
+
+
+def save_sheet(folder: Path, picture: Rgb8) -> Path:
+    """Write a rendered sheet into a session's folder. Raises ImageError."""
+    out = folder / NAME
+    _write(out, picture)
+    return out
 
 
 def contact_picture(session: Path) -> Path | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import replace
 
 from edge.config_schema import Config
 from edge.crew import Turn
 from edge.errors import ImageError
-from edge.exports.contact import ContactSheet
+from edge.exports.contact import ContactSheet, save_sheet
 from edge.line import Fused
+from edge.sdr import Rgb8
+from edge.sink import CLOSE_S
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
 from edge.stopwatch import Stopwatch
@@ -30,6 +33,7 @@ class Showing:
         self._allowance = Allowance()
         self._viewer = self._new_viewer()
         self._sheet = ContactSheet(parts.session.path)
+        self._saving: threading.Thread | None = None
 
     def allow(self, allowance: Allowance) -> None:
         """What heat and power leave. Any thread."""
@@ -55,14 +59,27 @@ class Showing:
             viewer.show(fused, time.monotonic_ns())
             self._sheet.take(fused)
             if self._sheet.due:  # a recording that ends by force has one, too
-                self._write_sheet()
+                self._save_sheet()
 
         each(self._rings.pictures, turn, show)
-        self._write_sheet()
+        self._save_sheet()
+        if self._saving is not None:
+            self._saving.join(CLOSE_S)
 
-    def _write_sheet(self) -> None:
+    def _save_sheet(self) -> None:
+        """In a thread of its own: a disk that hangs must not keep pictures from the page."""
+        if self._saving is not None and self._saving.is_alive():
+            return
+        picture = self._sheet.render()
+        if picture is not None:
+            self._saving = threading.Thread(
+                target=self._save, args=(picture,), name="contact picture", daemon=True
+            )
+            self._saving.start()
+
+    def _save(self, picture: Rgb8) -> None:
         try:
-            self._sheet.write()
+            save_sheet(self._parts.session.path, picture)
         except ImageError as error:
             log.warning("no contact picture: %s", error)
 

@@ -27,7 +27,7 @@ def disk_full(bench: Bench) -> Row:
         disk.empty()
         trial.back(within_s=BACK_S)
         trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk",))
+        return trial.finish(suffers=ALL, tells=("disk", "disk space"))
 
 
 @fault(
@@ -45,7 +45,8 @@ def disk_read_only(bench: Bench) -> Row:
         disk.repair()
         trial.back(within_s=BACK_S)
         trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk",))
+        note = "with what was written in the last second or two before, and not yet on the disk"
+        return trial.finish(suffers=ALL, tells=("disk",), note=note, unexplained=STREAMS)
 
 
 @fault(
