@@ -160,7 +160,8 @@ def _record(
         watch.poll()
         page.poll(now_ns / 1e9)
         if reload is not None:
-            reload.poll(now_ns, health)
+            with daemon.reloading() if reload.asked else contextlib.nullcontext():
+                reload.poll(now_ns, health)
         return housekeeper.tick((now_ns - begin_ns) / 1e9, now_ns)
 
     try:

@@ -67,7 +67,7 @@ class Reload:
     @property
     def asked(self) -> bool:
         """Whether the next ``poll`` reads the files again."""
-        return self._asked.is_set()
+        return self._asked
 
     def poll(self, now_ns: int, health: Health) -> None:
         """Reload if asked to; remember a configuration that has proven itself. Call about once a second."""
