@@ -102,6 +102,16 @@ def test_the_recorder_does_not_wait_for_engines() -> None:
     assert command in names
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_no_unit_waits_for_cameras(unit: Path) -> None:
+    """The recorder's start ends with its first frame, perhaps never; what is ordered after it would not run:
+    neither a stick with the right configuration nor the judge of a release that finds no camera."""
+    ordered = [
+        line.partition("=")[2].split() for line in unit.read_text().splitlines() if line[:6] == "After="
+    ]
+    assert "twinhdr.service" not in [name for names in ordered for name in names]
+
+
 def test_large_socket_buffers_are_allowed() -> None:
     """With the kernel's default limit a GigE camera lost two frames of three."""
     parser = configparser.ConfigParser()
