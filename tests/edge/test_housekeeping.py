@@ -22,6 +22,8 @@ from edge.session import Session, SessionWriter
 from edge.snapshot import HealthSnapshot
 from edge.store.catalogue import keep_session, list_sessions
 from edge.store.gate import DiskGate
+from edge.store.keeper import StoreKeeper
+from edge.store.wallclock import Reading
 
 S = 1_000_000_000
 
@@ -52,6 +54,10 @@ def condition(health: Health, name: str) -> Any:
 def after_a_round(keeper: Housekeeper, health: Health) -> HealthSnapshot:
     keeper.round()
     return health.snapshot(0)
+
+
+def deleted(snapshot: HealthSnapshot, what: str) -> int:
+    return snapshot.totals.get("deleted", {}).get((what,), 0)
 
 
 def until(true: Callable[[], bool], timeout_s: float = 20.0) -> bool:
@@ -121,12 +127,11 @@ def test_old_sessions_make_room_and_it_is_told(tmp_path: Path, session: SessionW
         return len(list_sessions(tmp_path)) == 3
 
     assert until(gone)
-    assert until(lambda: "deleted_bytes" in after_a_round(keeper, health).totals)
+    assert until(lambda: deleted(after_a_round(keeper, health), "session") == 2)
     left = {entry.name for entry in list_sessions(tmp_path)}
     assert left == {"s000001-20260722T110000Z", "by-hand", session.path.name}
     assert (tmp_path / "photos").is_dir()
     totals = health.snapshot(0).totals
-    assert totals["deleted"]["session",] == 2
     assert totals["deleted_bytes"]["session",] > 2_000_000
     events = [event.text for event in health.snapshot(0).events]
     assert any("deleted session s000002-" in text for text in events)
@@ -146,7 +151,7 @@ def test_then_the_oldest_files_of_the_running_session_go(tmp_path: Path, session
     keeper = Housekeeper(health, session, store(tmp_path, gb=free_gb * 2, delete="segments"))
     keeper.round()
     assert until(lambda: len(list(session.path.glob("*/*.m*"))) == 4)
-    assert until(lambda: "deleted_bytes" in after_a_round(keeper, health).totals)
+    assert until(lambda: deleted(after_a_round(keeper, health), "segment") == 8)
     assert sorted(path.name for path in session.path.glob("*/*.m*")) == [
         "000002.mp4", "000003.mp4", "000006.mkv", "000007.mkv",
     ]  # fmt: skip
@@ -216,6 +221,39 @@ def test_a_disk_that_hangs_holds_up_nobody(session: SessionWriter, monkeypatch: 
         assert until(lambda: keeper._keeper.state.free_bytes is not None)
     keeper.tick(5.0, time.monotonic_ns())
     assert condition(health, "disk").ok
+
+
+def test_a_clock_that_is_set_is_noted_and_nothing_else_changes(
+    tmp_path: Path, session: SessionWriter
+) -> None:
+    """A recording begun in 1970 can be dated later; a day's jump in mid-recording breaks nothing."""
+    record(tmp_path / "s000001-20260722T110000Z")
+    readings = [
+        Reading(0, 10 * S, False),
+        Reading(S, 11 * S, False),
+        Reading(2 * S, (12 + 86_400) * S, True),
+        Reading(3 * S, 13 * S, True),
+        Reading(4 * S, 14 * S, True),
+    ]
+    told: list[str] = []
+    gate = session.gate
+    assert gate is not None
+    clock = iter(readings)
+    keeper = StoreKeeper(
+        session, gate, store(tmp_path, delete="segments"), told.append, clock=lambda: next(clock)
+    )
+    for _ in readings[1:]:
+        assert keeper.round() == []
+    session.sidecar.end()
+    lines = list(Session.open(session.path).records("utc"))
+    assert [(line.fields["stepped_s"], line.fields["synchronised"]) for line in lines] == [
+        (0.0, False), (86_400.0, True), (-86_400.0, True),
+    ]  # fmt: skip
+    assert lines[0].fields["utc"] == "1970-01-01T00:00:10.000+00:00"
+    assert lines[1].fields["host_ns"] == 2 * S
+    assert len(told) == 2
+    assert "jumped by +86400.0 s" in told[0]
+    assert len(list_sessions(tmp_path)) == 2
 
 
 def test_a_machine_without_sensors_has_no_figures(
