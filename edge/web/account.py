@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -16,7 +16,6 @@ from edge.web.disk import DiskThreads
 from edge.web.logins import IDLE_NS, LONGEST_NS, Guesses, Login, Logins, same
 from edge.web.routing import TEXT, Access, Answer, Message, Route, answer, body_of
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TOKEN_HEADER: Final = "X-CSRF-Token"
@@ -103,7 +102,7 @@ class AccountRoutes:
         self._refuse_hasty(address)
         self._guesses.guessed(address, self._clock_ns())
         async with self._one_hash:
-            right = await self._on_disk_thread(password.fits, given.password, line)
+            right = await self._threads.ask(password.fits, given.password, line)
         if not right:
             self._guesses.wrong(address, self._clock_ns())
             log.warning("page: a wrong password from %s", address)
@@ -146,7 +145,4 @@ class AccountRoutes:
             )
 
     async def _line(self) -> str | None:
-        return None if self._file is None else await self._on_disk_thread(password.read, self._file)
-
-    async def _on_disk_thread(self, ask: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask, *given)
+        return None if self._file is None else await self._threads.ask(password.read, self._file)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from aiohttp import web
 
@@ -25,7 +25,6 @@ from edge.web.download import Downloads
 from edge.web.files import SessionFile, list_files
 from edge.web.routing import TEXT, Access, Answer, Message, Parameter, Route, answer, body_of
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PICTURE: Final = "contact.jpg"
@@ -167,14 +166,14 @@ class ArchiveRoutes:
         async with self._listing:
             now_ns = self._clock_ns()
             if self._list is None or now_ns - self._listed_ns > FRESH_NS:
-                self._list = await self._ask(_listed, self._root)
+                self._list = await self._threads.ask(_listed, self._root)
                 self._listed_ns = self._clock_ns()
             return answer(self._list)
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         entry, files = await self._found(request)
         facts = [FileFacts(path=file.path, size_bytes=file.size_bytes) for file in files]
-        return answer(SessionFacts(session=await self._ask(_told, entry), files=facts))
+        return answer(SessionFacts(session=await self._threads.ask(_told, entry), files=facts))
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         return await self._downloads.file(request, (await self._entry(request)).path, PICTURE)
@@ -190,7 +189,7 @@ class ArchiveRoutes:
     async def keep(self, request: web.Request) -> web.StreamResponse:
         wanted = body_of(request, Keep)
         name = (await self._entry(request)).name
-        await self._ask(keep_session, self._root, name, wanted.kept)
+        await self._threads.ask(keep_session, self._root, name, wanted.kept)
         log.info("page: session %s is %s, asked by %s", name, _kept(wanted.kept), request.remote)
         self._list = None
         return web.Response(status=204)
@@ -201,7 +200,7 @@ class ArchiveRoutes:
         if wanted.confirm != name:
             raise web.HTTPBadRequest(text="to delete a session, confirm must be its name\n")
         try:
-            await self._ask(delete_session, self._root, name)
+            await self._threads.ask(delete_session, self._root, name, patience_s=None)
         except ProtectedSessionError as error:
             raise web.HTTPConflict(text=f"{error}\n") from error
         log.info("page: session %s deleted, asked by %s", name, request.remote)
@@ -210,7 +209,9 @@ class ArchiveRoutes:
 
     async def _entry(self, request: web.Request) -> SessionEntry:
         try:
-            entry: SessionEntry = await self._ask(find_session, self._root, request.match_info["name"])
+            entry: SessionEntry = await self._threads.ask(
+                find_session, self._root, request.match_info["name"]
+            )
         except NoSuchSessionError as error:
             raise web.HTTPNotFound(text="no such session\n") from error
         return entry
@@ -218,12 +219,9 @@ class ArchiveRoutes:
     async def _found(self, request: web.Request) -> tuple[SessionEntry, list[SessionFile]]:
         entry = await self._entry(request)
         try:
-            return entry, await self._ask(list_files, entry.path)
+            return entry, await self._threads.ask(list_files, entry.path)
         except OSError as error:  # it was deleted since, or cannot be read
             raise web.HTTPNotFound(text=f"{entry.name}: {error.strerror}\n") from error
-
-    async def _ask(self, what: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, what, *given)
 
 
 def _listed(root: Path) -> SessionList:

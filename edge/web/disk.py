@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
@@ -13,10 +14,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_WAITING: Final = 64
+PATIENCE_S: Final = 20.0
 
 
-class Busy(Exception):  # noqa: N818
-    """More work waits than the disk will get done soon."""
+class Busy(asyncio.TimeoutError):
+    """The disk does not answer, or more work waits than it will get done soon."""
 
 
 class DiskThreads(Executor):
@@ -49,6 +51,16 @@ class DiskThreads(Executor):
 
         self._jobs.put(job)
         return future
+
+    async def ask(self, what: Callable[..., T], *given: object, patience_s: float | None = PATIENCE_S) -> T:
+        """``what(*given)`` on one of the threads. Raises Busy; the thread then goes on by itself."""
+        asked = asyncio.get_running_loop().run_in_executor(self, what, *given)
+        try:
+            return await asyncio.wait_for(asked, patience_s)
+        except Busy:
+            raise
+        except asyncio.TimeoutError as error:
+            raise Busy("the disk does not answer; see the conditions on the page") from error
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
         """Let every thread end after the job it has; never waits for one that hangs."""

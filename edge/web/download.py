@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import os
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from email.utils import formatdate
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -20,8 +20,6 @@ from aiohttp import hdrs, web
 from edge.web.disk import DiskThreads
 from edge.web.files import OpenFile, SessionFile, open_file, read_at
 from edge.web.streams import Places, UntilGone, write
-
-T = TypeVar("T")
 
 PIECE_BYTES: Final = 256 * 1024
 TAR_BLOCK: Final = 512
@@ -62,7 +60,7 @@ class Downloads:
 
     async def file(self, request: web.Request, folder: Path, path: str) -> web.StreamResponse:
         """The file, or the range of it that was asked for."""
-        found = await self._ask(open_file, folder, path)
+        found = await self._threads.ask(open_file, folder, path)
         if found is None:
             raise web.HTTPNotFound(text="no such file in this session\n")
         try:
@@ -115,7 +113,7 @@ class Downloads:
         return response
 
     async def _member(self, response: web.StreamResponse, folder: Path, file: SessionFile) -> None:
-        opened = await self._ask(open_file, folder, file.path)
+        opened = await self._threads.ask(open_file, folder, file.path)
         if opened is None:
             raise ConnectionAbortedError(f"{file.path} was deleted during its download")
         try:
@@ -132,14 +130,11 @@ class Downloads:
             size = min(PIECE_BYTES, end - begin)
             await asyncio.sleep(self._pace.take(size, loop.time()))
             # A copy, because a download that is cancelled closes fd while the thread may still read it.
-            data = await self._ask(_read_and_close, os.dup(fd), size, begin)
+            data = await self._threads.ask(_read_and_close, os.dup(fd), size, begin)
             if not data:
                 raise ConnectionAbortedError("the file was deleted or cut during its download")
             await write(response, data)
             begin += len(data)
-
-    async def _ask(self, what: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, what, *given)
 
 
 def _read_and_close(fd: int, size: int, offset: int) -> bytes:

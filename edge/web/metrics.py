@@ -27,7 +27,9 @@ PREFACE: Final = """\
 # Metrics
 
 What `/metrics` publishes in the text format of Prometheus, in base units (seconds, bytes, ratios of 1). A
-metric whose value is not known is left out. Written by `python -m edge.web.metrics > docs/metrics.md`.
+metric whose value is not known is left out. [A Grafana dashboard](grafana-dashboard.json) asks for
+them: import the file and choose the Prometheus that scrapes the device. Written by
+`python -m edge.web.metrics > docs/metrics.md`.
 """
 
 

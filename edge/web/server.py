@@ -81,10 +81,12 @@ class WebServer:
     ) -> None:
         self._host, self._port, self._allowed = host, port, tuple(allowed_hosts)
         self._tls = tls
-        self._threads = threads or DiskThreads(1, "web-disk")
+        self.threads = threads
+        # Of its own: the password is not on the disk that hangs, and who must change something can log in.
+        self._login_thread = DiskThreads(1, "web-login")
         self._page = PageRoutes(health, clock_ns, max_events=max_events, events_hz=events_hz)
         self._pictures = PictureRoutes(previews, clock_ns, max_streams)
-        self._account = AccountRoutes(password_file, clock_ns, self._threads, secure=tls is not None)
+        self._account = AccountRoutes(password_file, clock_ns, self._login_thread, secure=tls is not None)
         self._description = Description()
         self.table = RouteTable([self._page, self._pictures, self._account, *more, self._description])
         self._description.describe(self.table)
@@ -119,7 +121,8 @@ class WebServer:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(timeout_s)
-        self._threads.join(timeout_s)
+        for threads in self._disk_threads:
+            threads.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
@@ -132,6 +135,10 @@ class WebServer:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: it will never answer
                 self._loop.call_soon_threadsafe(answered.set)
+
+    @property
+    def _disk_threads(self) -> list[DiskThreads]:
+        return [threads for threads in (self.threads, self._login_thread) if threads is not None]
 
     def __enter__(self) -> WebServer:
         self.start()
@@ -180,7 +187,8 @@ class WebServer:
         finally:
             server.close()
             await runner.cleanup()
-            self._threads.shutdown()
+            for threads in self._disk_threads:
+                threads.shutdown()
 
 
 class _Refused(asyncio.Protocol):

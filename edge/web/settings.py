@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from aiohttp import web
 
@@ -20,7 +20,6 @@ from edge.settings.live import When, differing, when
 from edge.web.disk import DiskThreads
 from edge.web.routing import TEXT, Access, Answer, Message, Route, answer, body_of
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 128 * 1024
@@ -117,21 +116,21 @@ class SettingsRoutes:
         )
 
     async def read(self, _: web.Request) -> web.StreamResponse:
-        text = await self._ask(edit.read_text, self._main)
+        text = await self._threads.ask(edit.read_text, self._main)
         return answer(ConfigText(text=text, file=str(self._file)))
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         wanted = body_of(request, NewText)
-        return answer(await self._ask(self._judge, wanted.text))
+        return answer(await self._threads.ask(self._judge, wanted.text))
 
     async def save(self, request: web.Request) -> web.StreamResponse:
         wanted = body_of(request, NewText)
         async with self._one:
-            verdict: Verdict = await self._ask(self._judge, wanted.text)
+            verdict: Verdict = await self._threads.ask(self._judge, wanted.text)
             if verdict.faults:
                 return answer(verdict, 422)
             try:
-                await self._ask(edit.save, wanted.text, self._main)
+                await self._threads.ask(edit.save, wanted.text, self._main)
             except FileError as error:
                 raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         keys = ", ".join(change.key for change in verdict.changes) or "nothing"
@@ -152,9 +151,6 @@ class SettingsRoutes:
             return edit.load_layers(self._main)
         except ConfigError:
             return None  # the files are broken, and the new text mends them
-
-    async def _ask(self, what: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, what, *given)
 
 
 def _fault(fault: Fault, file: str) -> FaultLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -12,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +29,8 @@ from edge.health import Health
 from edge.preview import PreviewHub
 from edge.series import SERIES
 from edge.web import password
-from edge.web.appliance import start_page
+from edge.web.appliance import DISK_THREADS, start_page
+from edge.web.disk import Busy
 from edge.web.download import Pace
 from edge.web.logins import FREE_GUESSES, GUESSES_IN_ALL, IDLE_NS, LONGEST_NS, Guesses, Logins
 from edge.web.metrics import BEAT, CONDITION, HEALTHY, READY, exported_names
@@ -133,6 +136,30 @@ def test_a_file_deleted_during_its_download_ends_it(page: Appliance) -> None:
         answer.read()
     connection.close()
     assert page.ask("GET", "/api/sessions/one").status == 404
+
+
+def test_a_disk_that_hangs_costs_only_what_is_on_it(page: Appliance) -> None:
+    """Recordings on a dead network share: figures, pictures, login answer as ever, and it can be ended."""
+    threads = page.server.threads
+    assert threads is not None
+    release, begun = threading.Event(), threading.Semaphore(0)
+    for _ in range(DISK_THREADS):
+        threads.submit(lambda: (begun.release(), release.wait()))
+    for _ in range(DISK_THREADS):
+        assert begun.acquire(timeout=20)
+    with contextlib.suppress(Busy):
+        while True:
+            threads.submit(release.wait)
+    refused = page.ask("GET", "/api/sessions")
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert "disk" in refused.text
+    assert page.ask("GET", "/api/status").status == 200
+    assert page.ask("GET", "/preview/fused.jpg").status == 200
+    assert page.log_in().status == 200
+    begin = time.monotonic()
+    page.server.stop()
+    assert time.monotonic() - begin < 10
+    release.set()
 
 
 def test_downloads_share_one_rate() -> None:
