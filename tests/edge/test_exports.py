@@ -73,7 +73,7 @@ def test_an_exr_sequence_goes_on_where_it_stopped(recording: Path, tmp_path: Pat
     assert (again.frames, again.new) == (4, 1)
     assert files[0].stat().st_mtime_ns == stamp
     with OpenEXR.File(str(files[1]), header_only=True) as file:
-        header = file.header()
+        header = dict(file.header())  # closing empties it
     with OpenEXR.File(str(files[1])) as file:
         pixels = file.channels()["RGB"].pixels
     assert pixels.dtype == np.float16

@@ -46,11 +46,13 @@ def tiny(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five seconds in files of two. Read only."""
+    """Four seconds and a bit in files of two. Read only."""
     folder = tmp_path_factory.mktemp("filmed")
     main = folder / "small.yaml"
     main.write_text(SMALL.format(root=folder / "sessions") + "hdr:\n  segment_s: 2\n")
-    assert run_daemon(load_config(main), 5.0, folder / "session") == 0
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "fast.yaml").write_text("version: 1\nfuse: {alignment: off}\n")
+    assert run_daemon(load_config(main), 4.2, folder / "session") == 0
     return folder / "session"
 
 
@@ -71,14 +73,14 @@ def run(*sessions: Path, model: str, **how: object) -> tuple[int, list[dict[str,
     return code, [contents(session / "refused") for session in sessions]
 
 
-def test_every_frame_gets_the_network(copy: Path) -> None:
+def test_every_frame_gets_the_network(copy: Path, tiny: str) -> None:
     """Else the low rungs of a busy day stay low for ever."""
     seen: list[Fused] = []
-    done = refuse(Session.open(copy), "s", threads=2, on_fused=seen.append)
+    done = refuse(Session.open(copy), tiny, threads=2, on_fused=seen.append)
     assert done.frames == 60
     assert done.rungs == {Rung.MODEL: 60}
     assert done.drops == {}
-    refused = Session.open(copy).refused("eafnet-s")
+    refused = Session.open(copy).refused("eafnet-tiny")
     records = list(refused.hdr_records())
     assert [r.seq for r in records] == list(range(60))
     assert all((refused.path / str(r.file)).is_file() for r in records)
@@ -114,7 +116,7 @@ def test_segments_need_nothing_of_each_other(parts: Path, tiny: str) -> None:
     work = open_work(Session.open(parts), tiny)
     work.begin(fresh=True)
     tasks = work.tasks(tiny)
-    assert [len(task.frames) for task in tasks] == [60, 60, 30]
+    assert [len(task.frames) for task in tasks] == [60, 60, 6]
     for task in reversed(tasks):
         run_task(task)
     work.finish()
@@ -124,8 +126,6 @@ def test_segments_need_nothing_of_each_other(parts: Path, tiny: str) -> None:
 
 def test_an_interrupted_run_goes_on(parts: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night's work must survive the morning's reboot."""
-    _, (whole,) = run(parts, model=tiny)
-    shutil.rmtree(parts / "refused")
     ran: list[int] = []
     real = refuse_module.try_task
 
@@ -141,9 +141,10 @@ def test_an_interrupted_run_goes_on(parts: Path, tiny: str, monkeypatch: pytest.
     assert Session.open(parts).refused_models() == []
     code, (again,) = run(parts, model=tiny)
     assert (code, ran) == (0, [0, 1, 2, 2])
-    assert again == whole
     run(parts, model=tiny)
     assert len(ran) == 4  # a finished session costs nothing
+    monkeypatch.setattr(refuse_module, "try_task", real)
+    assert run(parts, model=tiny, again=True) == (0, [again])
 
 
 def test_another_plan_starts_anew(parts: Path, tiny: str) -> None:
