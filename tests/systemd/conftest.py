@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 from device import CAMERA_OVERLAY, Device, Release, unpack
-from machine import PROJECT, Machine, cable, debian
+from machine import ARCHITECTURE, BUILT_FOR, PROJECT, Machine, cable, debian
 
 FOLDER = Path(__file__).parent
-ARCHITECTURE = os.environ.get("TWINHDR_SYSTEMD_ARCH", "amd64")
-BUILT_FOR = {"amd64": "x86_64", "arm64": "aarch64"}
 TOOLS = ("systemd-nspawn", "debootstrap", "nsenter", "ip", "chrt", "apt-get")
 
 

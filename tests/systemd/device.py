@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import Cable, Machine
+from machine import EMULATED, Cable, Machine
 
 CAMERA_OVERLAY = """\
 version: 1
@@ -24,7 +24,7 @@ preview: {fps: 1, width: 320}
 store: {min_free_gb: 0, min_free_share: 0}
 """
 UNIT = "twinhdr.service"
-RECORDS_WITHIN_S = 60.0
+RECORDS_WITHIN_S = 600.0 if EMULATED else 60.0
 """Patience of the tests, not a promise."""
 
 

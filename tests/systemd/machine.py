@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("TWINHDR_TEST_CACHE", Path.home() / ".cache/twinhdr-tests"))
 PACKAGES = "systemd-sysv,dbus,udev,python3,iproute2,procps"
 """What every Debian server has, beyond debootstrap's smallest set."""
+NOT_IN_BUNDLE = "python3-venv,python3-gi,gir1.2-aravis-0.8"
+"""A bundle for another processor than that of the machine that made it has no system packages."""
+BUILT_FOR = {"amd64": "x86_64", "arm64": "aarch64"}
+ARCHITECTURE = os.environ.get("TWINHDR_SYSTEMD_ARCH") or (
+    "arm64" if platform.machine() == "aarch64" else "amd64"
+)
+EMULATED = BUILT_FOR[ARCHITECTURE] != platform.machine()
 ASKED_FOR_REBOOT = 133
 """What systemd-nspawn --keep-unit ends with."""
-BOOT_S = 120.0
+BOOT_S = 300.0
 UP = ("running", "degraded")
 DEVICE, REFERENCE, SECONDARY = "192.168.77.1", "192.168.77.2", "192.168.77.3"
 CLEAN = {
@@ -38,8 +46,12 @@ def debian(architecture: str) -> Path:
         half = made.with_suffix(".new")
         shutil.rmtree(half, ignore_errors=True)
         CACHE.mkdir(parents=True, exist_ok=True)
-        options = ["--variant=minbase", f"--include={PACKAGES}", f"--arch={architecture}"]
-        subprocess.run(["debootstrap", *options, "bookworm", half], check=True, stdout=subprocess.DEVNULL)
+        packages = (
+            PACKAGES if BUILT_FOR[architecture] == platform.machine() else f"{PACKAGES},{NOT_IN_BUNDLE}"
+        )
+        options = ["--variant=minbase", f"--include={packages}", f"--arch={architecture}"]
+        command = ["unshare", "--mount", "debootstrap", *options, "bookworm", half]  # its mounts end with it
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         half.rename(made)
     return made
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 
+import pytest
 from device import UNIT, Device
 
 EXPOSURE = 2.0
@@ -47,22 +49,42 @@ def test_it_ends_within_its_limit_and_closes_its_files(device: Device) -> None:
     device.wait_recording(since=count)
 
 
-def test_a_wrong_configuration_stops_it_and_says_why(device: Device) -> None:
-    """A restart every second would bury the one line that tells a person what to write."""
-    wrong = "/etc/twinhdr/conf.d/99-wrong.yaml"
-    device.write(wrong, "version: 1\nrig: {width: many}\n")
-    try:
-        device.machine.ended(f"systemctl restart {UNIT}")
-        device.machine.until(f"systemctl is-failed {UNIT}", 30, "end of a service with a wrong configuration")
-        time.sleep(3)  # longer than RestartSec: what must not happen would happen here
-        assert device.machine.show(UNIT, "ExecMainStatus") == "78"
-        assert device.machine.show(UNIT, "NRestarts") == "0"
-        assert "99-wrong.yaml:2: rig.width" in device.machine.journal()
-    finally:
-        device.path(wrong).unlink()
+WRONG = "/etc/twinhdr/conf.d/99-wrong.yaml"
+LAST_GOOD = "/var/lib/twinhdr/last-good"
+
+
+@pytest.fixture
+def wrong_configuration(device: Device) -> Iterator[None]:
+    """A typing error in the folder of configurations; afterwards it is corrected."""
+    device.wait_recording()
+    device.machine.until(f"test -e {LAST_GOOD}/config.yaml", 90, "last good configuration")
+    device.write(WRONG, "version: 1\nrig: {width: many}\n")
+    yield
+    device.path(WRONG).unlink()
     count = len(device.sessions())
     device.machine.run(f"systemctl restart {UNIT}")
     device.wait_recording(since=count)
+
+
+@pytest.mark.usefixtures("wrong_configuration")
+def test_a_device_that_has_recorded_goes_on_with_its_last_good_configuration(device: Device) -> None:
+    """A typing error must not cost the film of a day."""
+    count = len(device.sessions())
+    device.machine.run(f"systemctl restart {UNIT}")
+    device.wait_recording(since=count)
+    assert "99-wrong.yaml:2: rig.width" in device.machine.journal()
+
+
+@pytest.mark.usefixtures("wrong_configuration")
+def test_a_wrong_configuration_without_a_good_one_is_not_started_again_and_again(device: Device) -> None:
+    """A restart every second would bury the one line that tells a person what to write."""
+    device.machine.run(f"rm -r {LAST_GOOD}")
+    device.machine.ended(f"systemctl restart {UNIT}")
+    device.machine.until(f"systemctl is-failed {UNIT}", 30, "end of a service with a wrong configuration")
+    time.sleep(3)  # longer than RestartSec: what must not happen would happen here
+    assert device.machine.show(UNIT, "ExecMainStatus") == "78"
+    assert device.machine.show(UNIT, "NRestarts") == "0"
+    assert "99-wrong.yaml:2: rig.width" in device.machine.journal()
 
 
 def test_cameras_that_come_up_after_it_are_filmed(device: Device) -> None:
@@ -72,6 +94,14 @@ def test_cameras_that_come_up_after_it_are_filmed(device: Device) -> None:
     count = len(device.sessions())
     device.machine.ended(f"systemctl start --no-block {UNIT}")
     time.sleep(45)  # what a switch takes
+    assert device.machine.show(UNIT, "ActiveState") == "activating"
+    assert "waiting for cameras" in device.machine.show(UNIT, "StatusText")
+    assert device.machine.show(UNIT, "NRestarts") == "0"
+    for unit in ("twinhdr-usb@none.service", "twinhdr-usb-settle.service", "twinhdr-probation.service"):
+        code, _ = device.machine.ended(f"timeout 20 systemctl start {unit}")
+        assert code != 124, (
+            f"{unit} waits for cameras; a stick with another configuration would never be read"
+        )
     for role in ("reference", "secondary"):
         device.wire.plug(role, 480, 270)
     begin_s = time.monotonic()
