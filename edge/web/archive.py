@@ -176,7 +176,7 @@ class ArchiveRoutes:
         return answer(SessionFacts(session=await self._threads.ask(_told, entry), files=facts))
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
-        return await self._downloads.file(request, (await self._entry(request)).path, PICTURE)
+        return await self._downloads.file(request, (await self._entry(request)).path, PICTURE, small=True)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         entry = await self._entry(request)

@@ -56,15 +56,19 @@ class Downloads:
     def __init__(self, threads: DiskThreads, *, most: int, bytes_s: float) -> None:
         self._threads = threads
         self._places = Places("downloads", most)
+        # Of their own: a list of recordings keeps its pictures while somebody copies files.
+        self._small = Places("pictures", 2 * most)
         self._pace = Pace(bytes_s)
 
-    async def file(self, request: web.Request, folder: Path, path: str) -> web.StreamResponse:
+    async def file(
+        self, request: web.Request, folder: Path, path: str, *, small: bool = False
+    ) -> web.StreamResponse:
         """The file, or the range of it that was asked for."""
         found = await self._threads.ask(open_file, folder, path)
         if found is None:
             raise web.HTTPNotFound(text="no such file in this session\n")
         try:
-            with self._places.one():
+            with (self._small if small else self._places).one():
                 return await self._file(request, found, path)
         finally:
             os.close(found.fd)

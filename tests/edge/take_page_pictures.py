@@ -115,6 +115,7 @@ def main() -> None:
         with recording(folder, "workshop"), browser(folder / "profile") as driver:
             until(driver, reachable)
             resize(driver, (1440, 900))
+            driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
             desk = live(driver, FIGURES_S)
             phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

@@ -25,10 +25,12 @@ from typer.testing import CliRunner
 
 from edge.cli import app
 from edge.config import load
+from edge.errors import ConfigError
 from edge.health import Health
 from edge.preview import PreviewHub
 from edge.series import SERIES
 from edge.web import password
+from edge.web.access import access_findings
 from edge.web.appliance import DISK_THREADS, start_page
 from edge.web.disk import Busy
 from edge.web.download import Pace
@@ -388,6 +390,38 @@ def test_the_dashboard_asks_only_for_what_there_is() -> None:
     places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
     assert len(set(places)) == len(places)
     assert {"source", "instance"} == {one["name"] for one in board["templating"]["list"]}
+
+
+@pytest.mark.parametrize(
+    ("host", "with_password", "with_tls", "state", "word"),
+    [
+        ("127.0.0.1", False, False, "info", "read-only"),
+        ("127.0.0.1", True, False, "ok", "this machine only"),
+        ("0.0.0.0", False, False, "info", "whoever reaches it"),
+        ("0.0.0.0", True, False, "warn", "in clear"),
+        ("0.0.0.0", True, True, "info", "https"),
+    ],
+)
+def test_doctor_says_who_can_reach_the_page(
+    tmp_path: Path, host: str, with_password: bool, with_tls: bool, state: str, word: str
+) -> None:
+    """Who opens the page to a network learns what that means before somebody else does."""
+    if with_password:
+        password.write(tmp_path / "hash", LINE)
+    tls = "tls_certificate: a.pem, tls_key: a.key, " if with_tls else ""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"version: 1\nweb: {{host: {host}, {tls}password_file: {tmp_path / 'hash'}}}\n")
+    (finding,) = access_findings(load(config).config.web)
+    assert finding.state == state
+    assert word in f"{finding.found} {finding.advice}"
+
+
+def test_a_certificate_without_its_key_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    """Else the page would be http where https was meant."""
+    config = tmp_path / "config.yaml"
+    config.write_text("version: 1\nweb: {tls_certificate: page.pem}\n")
+    with pytest.raises(ConfigError, match=r"web\.tls_key"):
+        load(config)
 
 
 SAMPLES = {"name": "one", "path": "hdr/000000.mp4", "stream": "fused", "streams": "fused"}
