@@ -140,7 +140,8 @@ class Housekeeper:
                 return
 
     def _recover(self) -> None:
-        recover_all(self._root, self._tell, self._stop)
+        if self._session.path.parent.resolve() == self._root.resolve():
+            recover_all(self._root, self._tell, self._stop)
 
     def _tell(self, text: str) -> None:
         log.warning("%s", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import threading
@@ -14,8 +13,6 @@ from typing import Literal
 
 from edge.store.catalogue import StoreError, delete_session
 from edge.store.plan import Plan, Segment
-
-log = logging.getLogger(__name__)
 
 _SEGMENT = re.compile(r"(\d{6,})\.(?:mkv|mp4)")
 

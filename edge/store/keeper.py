@@ -6,7 +6,6 @@ questions may wait for a disk that does not answer.
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +16,13 @@ from edge.store.catalogue import KEPT, list_sessions
 from edge.store.eraser import Deleted, Eraser, segments_of
 from edge.store.gate import DiskGate
 from edge.store.home import Home
-from edge.store.plan import Plan, headroom_bytes, plan
+from edge.store.names import number_of
+from edge.store.plan import headroom_bytes, plan
 from edge.store.recover import remove_empty
 from edge.store.wallclock import Reading, change, read_clock
 
-log = logging.getLogger(__name__)
+AGAIN_NS = 30_000_000_000
+"""Looking through thousands of sessions costs a slow disk much."""
 
 
 def disk_floor_bytes(store: StoreConfig, total_bytes: int) -> int:
@@ -59,6 +60,8 @@ class StoreKeeper:
         self._tell = tell
         self._home = Home(session.path, session.header)
         self._eraser = Eraser(store.root, session.path)
+        self._named_by_hand = number_of(session.path.name) is None
+        self._planned_ns: int | None = None
         self._clock = clock
         self._reading = clock()
         self._begin_ns = self._reading.monotonic_ns
@@ -84,11 +87,9 @@ class StoreKeeper:
         floor = disk_floor_bytes(self.store, usage.total)
         rate = self._rate(sizes)
         ahead = headroom_bytes(floor, usage.total, rate)
-        chosen = Plan()
+        nothing = False
         if usage.free < floor + ahead and not self._eraser.busy:
-            chosen = self._plan(usage.free, floor + ahead)
-            self._eraser.start(chosen)
-        nothing = not chosen.enough and not (chosen.sessions or chosen.segments)
+            nothing = self._delete_for(floor + ahead - usage.free)
         self.state = DiskState(usage.free, floor, sizes, rate, nothing)
         if usage.free <= floor:
             said = f"{usage.free / 1e9:.1f} GB are free, and {floor / 1e9:.1f} must stay"
@@ -96,17 +97,26 @@ class StoreKeeper:
         elif self._gate.blocked is not None and usage.free > floor + ahead // 2:
             self._open()
 
-    def _plan(self, free_bytes: int, wanted_bytes: int) -> Plan:
-        kept = (self._session.path / KEPT).exists()
-        entries = [e for e in list_sessions(self.store.root) if e.path != self._session.path]
-        return plan(
-            entries,
-            segments_of(self._session.path),
-            free_bytes=free_bytes,
-            wanted_bytes=wanted_bytes,
+    def _delete_for(self, missing_bytes: int) -> bool:
+        """Begin to make room. True where nothing may go, which is looked at again after ``AGAIN_NS``."""
+        now_ns = self._reading.monotonic_ns
+        if self._planned_ns is not None and now_ns - self._planned_ns < AGAIN_NS:
+            return True
+        session = self._session.path
+        below_root = session.parent.resolve() == self.store.root.resolve()
+        others = [e for e in list_sessions(self.store.root) if e.path != session] if below_root else []
+        chosen = plan(
+            others,
+            segments_of(session),
+            free_bytes=0,
+            wanted_bytes=missing_bytes,
             policy=self.store.delete,
-            running_kept=kept,
+            running_kept=self._named_by_hand or (session / KEPT).exists(),
         )
+        self._eraser.start(chosen)
+        nothing = not (chosen.sessions or chosen.segments)
+        self._planned_ns = now_ns if nothing else None
+        return nothing
 
     def _open(self) -> None:
         blocked = self._gate.blocked

@@ -159,6 +159,25 @@ def test_then_the_oldest_files_of_the_running_session_go(tmp_path: Path, session
     assert len(list(Session.open(session.path).records("deleted"))) == 8
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_recording_that_a_person_named_loses_nothing(tmp_path: Path, elsewhere: bool) -> None:
+    """``twinhdr run --session ./mine`` on a full laptop must not delete what lies elsewhere, nor itself."""
+    root = tmp_path / "root"
+    record(root / "s000001-20260722T110000Z")
+    path = tmp_path / "mine" if elsewhere else root / "mine"
+    writer = SessionWriter.create(path, header(), gate=DiskGate(), sync_s=None)
+    (path / "hdr").mkdir()
+    for number in range(5):
+        (path / "hdr" / f"{number:06d}.mp4").write_bytes(bytes(10))
+    free_gb = shutil.disk_usage(tmp_path).free / 1e9
+    keeper = Housekeeper(Health(), writer, store(root, gb=free_gb * 2, delete="segments"))
+    keeper.round()
+    assert until(lambda: not keeper._keeper._eraser.busy)
+    writer.sidecar.close()
+    assert len(list((path / "hdr").iterdir())) == 5
+    assert (root / "s000001-20260722T110000Z").exists() == elsewhere
+
+
 def test_the_time_left_follows_from_what_was_written(session: SessionWriter) -> None:
     """ "Two hours left" is what the operator plans by."""
     health = Health()
