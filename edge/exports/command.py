@@ -56,7 +56,7 @@ def export(
         str, typer.Option("--model", metavar="s|m|l|FILE.onnx", help="The network for masters.")
     ] = "s",
 ) -> None:
-    """Turn a recording into files for phones, televisions, editors and compositors.
+    """Make video, stills and sequences for other programs.
 
     Stills and EXR frames are fused again from the masters with the network where the recording has masters,
     at full precision and about a second a frame on a CPU. Without masters, or with --source video, they are

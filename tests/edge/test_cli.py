@@ -169,7 +169,7 @@ class TestFuse:
             (65, {"low": bracket / "small.png"}, "is 44x33"),
             (65, {"low": bracket / "torn.png"}, "it was cut off"),
             (65, {"low": bracket / "tiny.onnx"}, "not a PNG, TIFF, JPEG or EXR"),
-            (73, {"out": bracket / "out.png"}, "must end with .exr"),
+            (73, {"out": bracket / "out.gif"}, "must end with one of .exr"),
             (73, {"out": bracket / "gone/out.exr"}, "there is no folder"),
             (73, {"preview": bracket / "p.jpg"}, "must end with .png"),
             (1, {"model": bracket / "gone.onnx"}, "does not exist"),
