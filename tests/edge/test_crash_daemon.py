@@ -53,24 +53,28 @@ class Recorder:
         self.root = root
         root.mkdir(exist_ok=True)
         config.write_text(CONFIG.format(root=root, floor_gb=floor_bytes / 1e9))
+        self.log = config.with_suffix(".log")
         self._command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config)]
 
     def start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, stderr=log)
+        return self._process
 
     def lines(self) -> Path | None:
         """Those of the newest session."""
         found = sorted(self.root.glob("s*/frames.jsonl"))
         return found[-1] if found else None
 
-    def wait_for_video(self, before: Path | None, timeout_s: float = 60.0) -> Path:
+    def wait_for_video(self, before: Path | None, timeout_s: float = 120.0) -> Path:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             lines = self.lines()
             if lines is not None and lines != before and b'"kind":"hdr"' in lines.read_bytes():
                 return lines
+            assert self._process.poll() is None, self.log.read_text()
             time.sleep(0.02)  # polls another process; there is nothing to wait on
-        pytest.fail(f"no video below {self.root} within {timeout_s} s")
+        pytest.fail(f"no video below {self.root} within {timeout_s} s: {self.log.read_text()}")
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None
                 process.wait()
             if lines is not None and lines != before:
                 losses.append(checked(lines.parent, filmed_until_ns(lines, killed_s)))
+                print(f"{len(losses)}: {lines.parent.name} {losses[-1]}", flush=True)
         process = recorder.start()  # the last one puts in order what the others left, and ends well
         try:
             last = recorder.wait_for_video(recorder.lines())
