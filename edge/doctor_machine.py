@@ -110,16 +110,22 @@ def master_bytes_per_s(config: Config) -> float:
     return bits / 8.0 * MASTER_COMPRESSION
 
 
+def check_access(config: Config) -> Iterator[Finding]:
+    """Who can reach the live page, and who may change things there."""
+    if config.web.enabled:
+        yield from access_findings(config.web)
+
+
 def check_port(config: Config) -> Iterator[Finding]:
     """Whether the live page can open its port."""
     web = config.web
     if not web.enabled:
         yield Finding("live page", "info", "switched off (web.enabled)")
         return
-    yield from access_findings(web)
     fault = port_fault(web.host, web.port)
     if fault is None:
-        yield Finding("live page", "ok", f"http://{web.host}:{web.port} is free")
+        scheme = "http" if web.tls_certificate is None else "https"
+        yield Finding("live page", "ok", f"{scheme}://{web.host}:{web.port} is free")
     else:
         advice = "end the other program (a running twinhdr?) or change web.host and web.port"
         yield Finding("live page", "warn", f"{web.host}:{web.port}: {fault}", advice)
@@ -138,4 +144,4 @@ def port_fault(host: str, port: int) -> str | None:
     return None
 
 
-MACHINE_CHECKS: tuple[Check, ...] = (check_gpu, check_port)
+MACHINE_CHECKS: tuple[Check, ...] = (check_gpu, check_port, check_access)

@@ -32,11 +32,11 @@ class DiskThreads(Executor):
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)
         ]
-        for thread in self._threads:
-            thread.start()
+        self._begun = False
+        self._lock = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``fn`` on one of the threads. Raises Busy."""
+        """Run ``fn`` on one of the threads, which begin with the first job. Raises Busy."""
         if self._jobs.qsize() >= MOST_WAITING:
             raise Busy("the disk does not keep up; try again")
         future: Future[T] = Future()
@@ -49,6 +49,7 @@ class DiskThreads(Executor):
             except BaseException as error:  # noqa: BLE001  the future hands it to who waits
                 future.set_exception(error)
 
+        self._begin()
         self._jobs.put(job)
         return future
 
@@ -70,8 +71,15 @@ class DiskThreads(Executor):
     def join(self, timeout_s: float) -> None:
         """Wait for the threads after `shutdown`, but not for one that hangs."""
         deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in self._threads if self._begun else ():
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _begin(self) -> None:
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                for thread in self._threads:
+                    thread.start()
 
     def _work(self) -> None:
         while True:

@@ -164,6 +164,19 @@ def test_a_disk_that_hangs_costs_only_what_is_on_it(page: Appliance) -> None:
     release.set()
 
 
+def test_a_page_that_cannot_be_offered_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The recorder tries again all day while another program has the port."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        config = tmp_path / "config.yaml"
+        config.write_text(f"version: 1\nweb: {{port: {other.getsockname()[1]}}}\n")
+        loaded = load(config).config
+        before = threading.active_count()
+        assert [start_page(loaded, Health(), PreviewHub()) for _ in range(5)] == [None] * 5
+        assert threading.active_count() == before
+
+
 def test_downloads_share_one_rate() -> None:
     """Two people copying must not take the disk from the recording together."""
     pace = Pace(10e6)
