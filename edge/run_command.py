@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from edge.errors import TwinhdrError
 from edge.settings.reload import Reload
 from edge.settings.state import LAST_GOOD, Start, start, state_folder
+from edge.supervise.stages import STAGES
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +31,32 @@ def record(
     from edge.run import run_daemon  # heavy, and a wrong configuration is told without it
 
     reload = Reload(begun, path, state)
-    with reload.on_hangup():
-        return run_daemon(begun.loaded.config, duration_s, session, reload)
+    try:
+        with reload.on_hangup():
+            code = run_daemon(begun.loaded.config, duration_s, session, reload)
+    except TwinhdrError as error:
+        _leave_hung_threads(error.exit_code, f"twinhdr: {error}")
+        raise
+    _leave_hung_threads(code)
+    return code
+
+
+def _leave_hung_threads(code: int, said: str = "") -> None:
+    """End the process here where a thread hangs in a library; where none does, nothing.
+
+    The interpreter's farewell takes down what that thread still uses, and ends in SIGABRT: systemd would see
+    a crash after a recording that was closed in good order.
+    """
+    hung = [thread.name for thread in threading.enumerate() if thread.daemon and thread.name in STAGES]
+    if not hung:
+        return
+    log.warning("ending with what hangs: stage %s", ", ".join(hung))
+    if said:
+        print(said, file=sys.stderr)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _tell_faults(begun: Start, state: Path | None) -> None:

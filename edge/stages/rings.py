@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from edge.crew import Turn
+from edge.crew import Turn, TurnOver
 from edge.frames import CameraName
 from edge.line import Fused
 from edge.pair import Stamped
@@ -65,8 +66,16 @@ class Rings:
         self._health.gauge("encoder_backlog", len(self.hdr))
 
 
-def each(ring: Ring[T], turn: Turn, work: Callable[[T], None]) -> None:
-    """``work`` on every item until the ring ends or the turn is over (TurnOver)."""
+def each(
+    ring: Ring[T], turn: Turn, work: Callable[[T], None], lost: Callable[[T, str], None] | None = None
+) -> None:
+    """``work`` on every item until the ring ends or the turn is over (TurnOver).
+
+    ``lost`` hears of the item in hand when ``work`` on it raised ("failed") or never came back ("hung").
+    """
+    hand: list[T] = []
+    if lost is not None:
+        turn.when_over(partial(_tell, lost, hand))
     while True:
         turn.beat()
         try:
@@ -78,4 +87,18 @@ def each(ring: Ring[T], turn: Turn, work: Callable[[T], None]) -> None:
         if turn.over:
             ring.give_back(item)
             turn.check()
-        work(item)
+        hand[:] = [item]
+        try:
+            work(item)
+        except TurnOver:
+            raise  # it was counted as the turn ended
+        except BaseException:
+            if lost is not None:
+                lost(item, "failed")
+            raise
+        hand.clear()
+
+
+def _tell(lost: Callable[[T, str], None], hand: list[T]) -> None:
+    for item in hand:
+        lost(item, "hung")

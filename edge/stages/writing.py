@@ -49,7 +49,7 @@ class Writing:
         writer = MasterWriter.of(session.path, info, settings, closed, session.gate)
         turn.when_over(writer.retire)
         try:
-            each(self._rings.masters[name], turn, partial(self._master, writer, turn))
+            each(self._rings.masters[name], turn, partial(self._master, writer, turn), self._master_lost)
         finally:
             writer.close()
 
@@ -63,6 +63,12 @@ class Writing:
         if item.frame.camera == "reference":
             self._progress.recorded(time.monotonic())
 
+    def _master_lost(self, item: Stamped, cause: str) -> None:
+        self._parts.reporter.stage_drop("masters", cause, item.frame.seq, item.frame.camera)
+
+    def _video_lost(self, fused: Fused, cause: str) -> None:
+        self._parts.reporter.stage_drop("encode", cause, fused.hdr.seq, "reference")
+
     def video(self, turn: Turn) -> None:
         """Fused frames to HDR video. Without it (hdr.enabled) they are only counted."""
         recorder = self._video = self._recorder() if self._parts.config.hdr.enabled else None
@@ -71,7 +77,7 @@ class Writing:
             return
         turn.when_over(recorder.retire)
         try:
-            each(self._rings.hdr, turn, partial(self._encode, recorder, turn))
+            each(self._rings.hdr, turn, partial(self._encode, recorder, turn), self._video_lost)
         finally:
             # Here and not in the main thread: an encoder must never be closed while it is being written to.
             recorder.close()
