@@ -34,7 +34,7 @@ from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
 from edge.supervise.notify import Notifier
 from edge.supervise.pulse import Progress, Pulse
-from edge.supervise.stages import STAGES, Stage
+from edge.supervise.stages import STAGES, UNHURRIED, Stage
 from edge.supervise.thermometer import Thermometer
 
 __all__ = ["Daemon", "Parts"]
@@ -57,11 +57,11 @@ class Daemon:
         parts: Parts,
         duration_s: float | None = None,
         notifier: Notifier | None = None,
-        stages: Mapping[str, Stage] = STAGES,
+        stages: Mapping[str, Stage] | None = None,
         root: Path = Path("/"),
     ) -> None:
         self._parts = parts
-        self._stages = stages
+        self._stages = stages or (UNHURRIED if parts.opened.can_wait else STAGES)
         report = parts.reporter
         self.stopping = threading.Event()
         self._notifier = notifier or Notifier()

@@ -82,6 +82,10 @@ STAGES: Final = MappingProxyType(
 )
 
 
+UNHURRIED: Final = MappingProxyType({name: row.patient(60.0) for name, row in STAGES.items()})
+"""For a source that can wait: it loses nothing by patience, and such machines often do much else."""
+
+
 def as_markdown() -> str:
     """The table as it stands in the documentation."""
     rows = [
