@@ -83,7 +83,7 @@ class Fusing:
         self._hurrying = threading.Event()
 
     def patient(self, row: Stage) -> Stage:
-        """Its row of the table, with time for the slowest rung in use: without a deadline that takes seconds."""
+        """Its row of the table, with time for the slowest rung in use, which may take seconds."""
         budget_ns = self._plan.budget_ns
         costs = [self._plan.probed_ns.get(rung, 0.0) for rung in self._plan.allowed]
         used = [cost for cost in costs if budget_ns is None or cost <= budget_ns]
