@@ -31,11 +31,28 @@ function button(name, tell) {
   const node = $(`${name}-on`);
   const turn = (on) => {
     node.setAttribute("aria-pressed", String(on));
-    localStorage.setItem(`twinhdr.${name}`, on ? "1" : "");
+    remember(name, on);
     tell(on);
   };
   node.addEventListener("click", () => turn(node.getAttribute("aria-pressed") !== "true"));
-  if (localStorage.getItem(`twinhdr.${name}`)) turn(true);
+  if (remembered(name)) turn(true);
+}
+
+// A browser may refuse to keep anything; then each visit begins plain.
+function remember(name, on) {
+  try {
+    localStorage.setItem(`twinhdr.${name}`, on ? "1" : "");
+  } catch (refused) {
+    console.debug(refused.message);
+  }
+}
+
+function remembered(name) {
+  try {
+    return Boolean(localStorage.getItem(`twinhdr.${name}`));
+  } catch {
+    return false;
+  }
 }
 
 function histogram(status, pictures) {

@@ -46,12 +46,13 @@ def clipped_marks(radiance: FloatImage, ceiling: float = 1.0) -> bytes:
 
     A clipped pixel survives the reduction: small lamps are what one looks for.
     """
-    clipped = (largest_channel(radiance) >= CLIPPED * ceiling).astype(np.uint8) * np.uint8(255)
-    height, width = clipped.shape
+    top = float(np.nextafter(np.float32(CLIPPED * ceiling), np.float32(0)))
+    below = cv2.inRange(np.ascontiguousarray(radiance, np.float32), (-np.inf,) * 3, (top,) * 3)
+    height, width = below.shape[:2]
     step = -(-width // MARKS_WIDTH)
     if step > 1:
-        clipped = cv2.dilate(clipped, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
-    ok, data = cv2.imencode(".jpg", clipped, [cv2.IMWRITE_JPEG_QUALITY, MARKS_QUALITY])
+        below = cv2.erode(below, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
+    ok, data = cv2.imencode(".jpg", cv2.bitwise_not(below), [cv2.IMWRITE_JPEG_QUALITY, MARKS_QUALITY])
     assert ok, f"a grey picture of {width}x{height} becomes a JPEG"
     return bytes(data)
 
