@@ -207,6 +207,7 @@ def cluster_model() -> str:
     return "s"
 
 
+@pytest.mark.timeout(900)  # three times the network over the film, on whatever cores are free
 def test_a_cluster_gives_the_same_bytes_and_survives_a_killed_worker(
     config_of: Callable[[str], Config], cluster_model: str, tmp_path: Path
 ) -> None:
