@@ -124,8 +124,13 @@ class Board:
 
     def status(self, deadline_s: float = ANSWER_S) -> Status:
         """Ask how the board is; keeps paced lines alive."""
-        mode, fault, starts, rejected = self._ask(Command.PING, deadline_s=deadline_s, replies=4).values
-        return Status(Mode(mode), Fault(fault), starts, rejected)
+        mode, fault, starts, rejected = values = self._ask(
+            Command.PING, deadline_s=deadline_s, replies=4
+        ).values
+        try:
+            return Status(Mode(mode), Fault(fault), starts, rejected)
+        except ValueError as error:
+            raise BoardRefusedError(f"trigger board: {error}; {FLASH}", None, values) from None
 
     def start(self, pulse_us: float) -> StartEdge:
         """One common edge. The lines fall after ``pulse_us``; 0: at ``stop``."""
@@ -189,12 +194,7 @@ class Board:
                     self._leave_port()
                     if moves:
                         raise
-        if len(answer.values) != replies:
-            raise BoardRefusedError(
-                f"trigger board: {len(answer.values)} values for {command.value}, not {replies}; {FLASH}",
-                None,
-                answer.values,
-            )
+        _counted(answer.values, command, replies)
         return answer
 
     def _paired(self, deadline_ns: int) -> Port:
@@ -217,7 +217,7 @@ class Board:
 
     def _pair(self, port: Port, deadline_ns: int) -> BoardInfo:
         try:
-            identity, version, cause = self._exchange(port, Command.HELLO, (IDENTITY,), deadline_ns).values
+            values = self._exchange(port, Command.HELLO, (IDENTITY,), deadline_ns).values
         except BoardRefusedError as error:
             if error.code is not ErrorCode.IDENTITY or len(error.detail) != 2:
                 raise
@@ -226,6 +226,7 @@ class Board:
                 f"{error.detail[0]:08X}, this twinhdr {IDENTITY:08X} (version {FIRMWARE_VERSION}); {FLASH}",
                 *error.detail,
             ) from None
+        identity, version, cause = _counted(values, Command.HELLO, 3)
         info = BoardInfo(port.url, identity, version, ResetCause(cause & 0x0F))
         log.info("trigger board at %s: firmware %d, protocol %08X", port.url, version, identity)
         return info
@@ -269,6 +270,14 @@ class Board:
         if self._port is not None:
             self._port.close()
         self._port = None
+
+
+def _counted(values: tuple[int, ...], command: Command, replies: int) -> tuple[int, ...]:
+    """``values``, if there are as many as our firmware gives; another device may frame its own so, too."""
+    if len(values) != replies:
+        text = f"trigger board: {len(values)} values for {command.value}, not {replies}; {FLASH}"
+        raise BoardRefusedError(text, None, values)
+    return values
 
 
 def _in(seconds: float) -> int:

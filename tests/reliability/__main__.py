@@ -1,6 +1,6 @@
-"""``python -m tests.reliability --write``: make every fault and write docs/reliability.md. ``--fuzz``: bad input.
+"""``python -m tests.reliability --write`` makes every fault and writes docs/reliability.md.
 
-Without an argument the document is rendered again from the last figures.
+``--fuzz`` runs what tries bad input. Without an argument the document is rendered again.
 """
 
 from __future__ import annotations

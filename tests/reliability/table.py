@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows.json"
+NOTES = HERE / "notes.json"
 DOCUMENT = HERE.parents[1] / "docs" / "reliability.md"
 
 
@@ -74,6 +75,18 @@ def write_rows(new: Mapping[str, dict[str, Any]]) -> None:
     DOCUMENT.write_text(document(ordered))
 
 
+def read_notes() -> dict[str, Any]:
+    """Figures of the long runs beside the table: ``fuzz`` cases by subject, ``soak`` as it printed them."""
+    notes: dict[str, Any] = json.loads(NOTES.read_text()) if NOTES.exists() else {}
+    return notes
+
+
+def write_notes(notes: Mapping[str, Any]) -> None:
+    """Keep them, and render the document."""
+    NOTES.write_text(json.dumps(notes, indent=1, ensure_ascii=False) + "\n")
+    write_rows({})
+
+
 def as_record(row: Row) -> dict[str, Any]:
     """For rows.json; figures rounded to what a second run would show again."""
     record = asdict(row)
@@ -84,7 +97,11 @@ def as_record(row: Row) -> dict[str, Any]:
 def document(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """docs/reliability.md."""
     template = (HERE / "reliability.md.in").read_text()
-    return template.replace("@TABLE@", _table(rows)).replace("@FAULTS@", _how())
+    notes = read_notes()
+    filled = {"@TABLE@": _table(rows), "@FAULTS@": _how(), "@SOAK@": _soak(notes), "@FUZZ@": _fuzz(notes)}
+    for mark, text in filled.items():
+        template = template.replace(mark, text)
+    return template
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -104,6 +121,18 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _how() -> str:
     return "\n".join(f"- **{one.title}**: {one.how}" for one in FAULTS.values())
+
+
+def _soak(notes: Mapping[str, Any]) -> str:
+    return str(notes.get("soak", "Not run yet."))
+
+
+def _fuzz(notes: Mapping[str, Any]) -> str:
+    counts: Mapping[str, int] = notes.get("fuzz", {})
+    if not counts:
+        return "Not run yet."
+    each = "; ".join(f"{subject} {count:,}" for subject, count in counts.items())
+    return f"The last run: {sum(counts.values()):,} cases ({each})."
 
 
 def _lost(row: Mapping[str, Any]) -> str:

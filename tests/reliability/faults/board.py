@@ -84,6 +84,7 @@ def board_gone_paced(bench: Bench) -> Row:
             trial.lasts(AWAY_S)
             board.plug_in()
             settle(board)
+            trial.since()
             trial.back(within_s=BACK_S)
             trial.quiet()
             suffers = {stream: round((AWAY_S + BACK_S + 4.0) * 30) for stream in STREAMS}

@@ -30,6 +30,7 @@ def gone(bench: Bench, name: str) -> Row:
         trial.says(f"{name} camera", within_s=3.0)
         trial.lasts(AWAY_S)
         camera.start()
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet(but=("flicker",))
         return trial.finish(
@@ -48,6 +49,7 @@ def frozen(bench: Bench, name: str) -> Row:
         trial.says(f"{name} camera", within_s=3.0)
         trial.lasts(FROZEN_S)
         camera.signal(signal.SIGCONT)
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
         return trial.finish(

@@ -22,7 +22,7 @@ def encoder_hung(bench: Bench) -> Row:
     with bench.trial(environment=hanging.environment) as trial:
         trial.begin()
         hanging.hang_encoder("libx265")
-        trial.lasts(1.0)
+        trial.until_it_stops("hdr", within_s=5.0)
         trial.back("hdr", within_s=HUNG_S)
         trial.says("stage encode", within_s=1.0)
         return trial.finish(suffers={FUSED: 330}, tells=("stage encode",))
@@ -39,8 +39,11 @@ def masters_hung(bench: Bench) -> Row:
     with bench.trial(environment=hanging.environment) as trial:
         trial.begin()
         hanging.hang_encoder("ffv1")
+        trial.since()
         trial.lasts(1.0)
         trial.back("reference", "secondary", within_s=HUNG_S)
-        stream = REFERENCE if trial.watch.text(f"stage {REFERENCE}") else SECONDARY
+        seen = trial.watch.named
+        trial.recorder.until(lambda: any("masters" in name for name in seen), 2.0, "word of it")
+        stream = REFERENCE if f"stage {REFERENCE}" in seen else SECONDARY
         trial.says(f"stage {stream}", within_s=1.0)
         return trial.finish(suffers={stream: 330}, tells=(f"stage {stream}",))

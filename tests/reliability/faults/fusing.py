@@ -37,7 +37,7 @@ def engine_corrupt(bench: Bench) -> Row:
         trial.filming(more=10)
         told = trial.says("model", within_s=10.0)
         row = trial.finish(suffers={}, tells=("model",), note="fused by the merge")
-    return Row(row.lost, None, told.replace(str(bench.folder), "/etc/twinhdr"), note=row.note)
+    return Row(row.lost, None, trial.plain(told), note=row.note)
 
 
 @fault(
@@ -64,9 +64,8 @@ def fuse_hung(bench: Bench) -> Row:
     model = hanging(bench.folder / "hanging.onnx")
     with bench.trial(more=TUNNEL.format(model=model)) as trial:
         trial.begin(more=5)
-        fused = trial.fused_until_it_stops(within_s=15.0)
+        trial.until_it_stops("hdr", within_s=15.0)
         trial.back("hdr", within_s=HUNG_S)
-        assert fused > 0
         trial.says("stage fuse", within_s=2.0)
         return trial.finish(suffers={FUSED: 300}, tells=("stage fuse", "model"))
 

@@ -25,6 +25,7 @@ def disk_full(bench: Bench) -> Row:
         trial.says("disk", within_s=5.0)
         trial.lasts(5.0)
         disk.empty()
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
         return trial.finish(suffers=ALL, tells=("disk", "disk space"))
@@ -43,6 +44,7 @@ def disk_read_only(bench: Bench) -> Row:
         trial.says("disk", within_s=5.0)
         trial.lasts(5.0)
         disk.repair()
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
         note = "with what was written in the last second or two before, and not yet on the disk"
@@ -62,6 +64,7 @@ def disk_stalled(bench: Bench) -> Row:
         trial.says("disk", within_s=5.0)
         trial.lasts(3.0)
         disk.thaw()
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
         return trial.finish(suffers=ALL, tells=("disk", "disk speed"))
@@ -81,6 +84,7 @@ def disk_removed(bench: Bench) -> Row:
         trial.lasts(5.0)
         assert not list(disk.root.iterdir()), "recorded to the system's disk instead"
         disk.plug_in()
+        trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
         return trial.finish(suffers=ALL, tells=("disk",))

@@ -1,0 +1,1 @@
+"""What pyserial is told to look for ``hostile://`` in."""
