@@ -90,7 +90,8 @@ async function save() {
     if (said.saved) {
       saved = text;
       const waits = said.changes.filter((one) => one.restart).map((one) => one.key);
-      say(waits.length ? `Saved. After a restart: ${waits.join(", ")}` : "Saved, and taken over.");
+      if (!said.reloaded) say("Saved. It counts when the recorder is started again.");
+      else say(waits.length ? `Saved. After a restart: ${waits.join(", ")}` : "Saved, and taken over.");
       show({ faults: [], changes: [] });
     } else {
       show(said);

@@ -55,23 +55,29 @@ class ChangedKey(Message):
 
 
 class Verdict(Message):
-    """What the validator says of a text; ``changes`` against the files as they are. Saved: and reloaded."""
+    """What the validator says of a text; ``changes`` against the files as they are.
+
+    ``reloaded``: the recorder was told. One at a terminal cannot be: there SIGHUP means that it is closed.
+    """
 
     faults: list[FaultLine]
     changes: list[ChangedKey]
     saved: bool
+    reloaded: bool
 
 
-def hang_up() -> None:
+def hang_up() -> bool:
     """Ask this process to reload, if it listens: without a handler the signal would end it."""
-    if callable(signal.getsignal(signal.SIGHUP)):
+    listens = callable(signal.getsignal(signal.SIGHUP))
+    if listens:
         os.kill(os.getpid(), signal.SIGHUP)
+    return listens
 
 
 class SettingsRoutes:
     """The layer beside ``main`` (None: the device's own). ``reload`` is called after a change is on disk."""
 
-    def __init__(self, main: Path | None, threads: DiskThreads, reload: Callable[[], None] = hang_up) -> None:
+    def __init__(self, main: Path | None, threads: DiskThreads, reload: Callable[[], bool] = hang_up) -> None:
         self._main, self._threads, self._reload = main, threads, reload
         self._file = edit.layer_path(edit.PAGE_LAYER, main)
         self._one = asyncio.Lock()
@@ -135,16 +141,15 @@ class SettingsRoutes:
                 raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         keys = ", ".join(change.key for change in verdict.changes) or "nothing"
         log.info("page: configuration saved, asked by %s; changed: %s", request.remote, keys)
-        self._reload()
-        return answer(verdict.model_copy(update={"saved": True}))
+        return answer(verdict.model_copy(update={"saved": True, "reloaded": self._reload()}))
 
     def _judge(self, text: str) -> Verdict:
         try:
             wanted = edit.load_layers(self._main, {self._file: text if text.strip() else None})
         except ConfigError as error:
             faults = [_fault(fault, str(self._file)) for fault in error.faults]
-            return Verdict(faults=faults, changes=[], saved=False)
-        return Verdict(faults=[], changes=_changes(self._now(), wanted), saved=False)
+            return Verdict(faults=faults, changes=[], saved=False, reloaded=False)
+        return Verdict(faults=[], changes=_changes(self._now(), wanted), saved=False, reloaded=False)
 
     def _now(self) -> LoadedConfig | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import signal
 import tarfile
 import threading
 import time
@@ -203,7 +204,7 @@ def test_recordings_are_looked_at_kept_and_deleted(
 
 @SIZES
 def test_settings_are_judged_while_typing_and_saved(
-    driver: webdriver.Chrome, page: Appliance, size: tuple[int, int]
+    driver: webdriver.Chrome, page: Appliance, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
     """A fault is told at its line before anything is saved; what was saved is on the disk."""
     look(driver, page, "/page/settings.html", size)
@@ -226,8 +227,12 @@ def test_settings_are_judged_while_typing_and_saved(
     driver.switch_to.active_element.send_keys("  fps: 5")
     until(driver, lambda: text(driver, "#verdict") == "1 to change, at once")
     assert text(driver, "#changes") == "preview.fps\t5\tat once"
+    heard: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     press(driver, "save")
     until(driver, lambda: text(driver, "#said") == "Saved, and taken over.")
+    assert heard == [signal.SIGHUP]
     layer = page.main.parent / "conf.d" / "90-page.yaml"
     assert layer.read_text() == "preview:\n  fps: 5\n"
     editor.send_keys(Keys.CONTROL, Keys.END)

@@ -225,7 +225,8 @@ def test_the_configuration_is_judged_saved_and_reloaded(page: Appliance) -> None
     heard = []
     before = signal.signal(signal.SIGHUP, lambda *_: heard.append(layer.read_text()))
     try:
-        assert page.ask("PUT", "/api/config", {"text": good}).json["saved"] is True
+        saved = page.ask("PUT", "/api/config", {"text": good}).json
+        assert (saved["saved"], saved["reloaded"]) == (True, True)
     finally:
         signal.signal(signal.SIGHUP, before)
     assert heard == [good]
