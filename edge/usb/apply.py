@@ -14,7 +14,7 @@ from edge.settings.files import delete_file, read_layer, write_file
 from edge.settings.lines import shown
 from edge.settings.live import When, differing, when
 from edge.usb.ledger import Handled, Ledger, Outcome, Tried, digest
-from edge.usb.probation import HEALTHY_S, LIMIT_S, Kept, Reverted, Watch, step
+from edge.usb.probation import HEALTHY_S, LIMIT_S, Kept, Reverted, Watch, fault_name, step
 from edge.usb.recorder import Recorder
 from edge.usb.stick import CONFIG
 
@@ -57,14 +57,15 @@ def apply_config(text: str, device: Device, tell: Tell) -> list[str]:
         wanted = edit.load_layers(device.main, {device.layer: text})
     except ConfigError as error:
         return _refused(error, sha256, device)
-    if device.recorder.sample().stopped:
+    now = device.recorder.sample()
+    if now.stopped:
         return [
             f"{CONFIG}: good, but not applied: the recorder is not running, so it cannot be tried.",
             "Start it (sudo systemctl start twinhdr) and plug the stick in again.",
         ]
     changes = _changes(device, wanted)
     tell([f"{CONFIG}: on probation for {device.healthy_s:g} s. Leave the stick in.", *_listed(changes)])
-    device.ledger.begin(Tried(sha256, before))
+    device.ledger.begin(Tried(sha256, before, tuple(fault_name(fault) for fault in now.faults)))
     write_file(device.layer, text, keep=False)
     _let_count(device, changes)
     return [*_judged(device), *_listed(changes)]
@@ -79,7 +80,7 @@ def _judged(device: Device) -> list[str]:
     """Watch the recorder until the probation is over, and do what follows."""
     tried = device.ledger.tried()
     assert tried is not None, "a probation begins with its ledger"
-    verdict = _watch(device)
+    verdict = _watch(device, frozenset(tried.known))
     if isinstance(verdict, Kept):
         device.ledger.end(Handled(tried.sha256, "applied", ""))
         return [f"{CONFIG}: applied. The recorder was healthy for {device.healthy_s:g} s."]
@@ -93,8 +94,8 @@ def _judged(device: Device) -> list[str]:
     return [f"{CONFIG}: reverted, the configuration is as before: {verdict.reason}"]
 
 
-def _watch(device: Device) -> Kept | Reverted:
-    watch = Watch(device.clock_s(), device.healthy_s, device.limit_s)
+def _watch(device: Device, known: frozenset[str]) -> Kept | Reverted:
+    watch = Watch(device.clock_s(), device.healthy_s, device.limit_s, known=known)
     while True:
         found = step(watch, device.recorder.sample(), device.clock_s())
         if not isinstance(found, Watch):

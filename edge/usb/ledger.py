@@ -33,10 +33,14 @@ class Handled:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A configuration on probation; ``before`` is what comes back, None for no file."""
+    """A configuration on probation; ``before`` is what comes back, None for no file.
+
+    ``known``: names of the faults that the recorder had before.
+    """
 
     sha256: str
     before: str | None
+    known: tuple[str, ...] = ()
 
 
 def digest(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,15 @@ def test_a_good_configuration_stays_after_a_minute(there: Field) -> None:
     assert report.endswith("Done. The stick can be pulled.\n")
     assert there.systemd.told == ["restart"]
     assert there.systemd.now_s == pytest.approx(1060, abs=1)
+
+
+def test_what_was_wrong_before_is_not_blamed_on_the_stick(there: Field) -> None:
+    """A device with a dead secondary camera could not be changed any more, not even to do without it."""
+    there.systemd.plan = lambda _s: ILL
+    assert "applied" in there.plug_in(WIDER)
+    worse = replace(ILL, faults=(*ILL.faults, "cameras: none answers"))
+    there.systemd.plan = lambda _s: worse if len(there.systemd.told) > 1 else ILL
+    assert "reverted, the configuration is as before: not healthy for 60 s" in there.plug_in(FINER)
 
 
 def test_the_same_stick_again_changes_nothing(there: Field) -> None:
