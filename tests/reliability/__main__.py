@@ -25,7 +25,8 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
-            self.rows |= {key: value for key, value in report.user_properties if key in FAULTS}
+            found = {key: value for key, value in report.user_properties if key in FAULTS}
+            self.rows |= {key: value for key, value in found.items() if isinstance(value, dict)}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -172,7 +172,7 @@ def test_a_board_that_answers_anything(
 
     protocol_hostile.Serial.answer = staticmethod(answer)
     board = Board("hostile://", find=str)
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "connect": lambda: board.connect(0.0),
         "status": lambda: board.status(0.0),
         "start": lambda: board.start(1000.0),

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tests.hw.gige_net import GigeNet, network
 from tests.hw.trigger_board import HEADER, MISSING, Build, LiveBoard
