@@ -109,6 +109,7 @@ def config_broken_running(bench: Bench) -> Row:
     "config_broken_boot",
     "configuration broken at the start",
     "the recorder is started with a file that cannot be used, on a device that never recorded before",
+    short=True,
 )
 def config_broken_boot(bench: Bench) -> Row:
     recorder = Recorder(bench.folder, bench.folder / "sessions")

@@ -72,7 +72,6 @@ def restarted(trial: Trial, supervisor: Supervisor, begin_s: float, within_s: fl
     "killed",
     "process killed (kill -9)",
     "SIGKILL in mid-recording; a stand-in for systemd starts it again",
-    short=True,
 )
 def killed(bench: Bench) -> Row:
     with supervised(bench) as (trial, supervisor):

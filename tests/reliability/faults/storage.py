@@ -16,7 +16,6 @@ ALL = dict.fromkeys(STREAMS)
     "disk full",
     "ext4 with no free block for 5 s, then room again",
     missing=missing,
-    short=True,
 )
 def disk_full(bench: Bench) -> Row:
     with small_disk(bench.folder) as disk, bench.trial(root=disk.root) as trial:
