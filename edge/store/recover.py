@@ -156,5 +156,7 @@ _YOUNG_S: Final = 60.0
 def _say_if_failed(tell: Tell, act: Callable[[], None]) -> None:
     try:
         act()
+    except FileNotFoundError:  # deleted meanwhile, to make room
+        return
     except (OSError, TwinhdrError) as error:
         tell(f"not recovered: {error}")
