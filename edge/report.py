@@ -99,7 +99,7 @@ class Reporter:
             "model",
             not problems,
             time.monotonic_ns(),
-            "; ".join(problems),
+            "; ".join(problems).rstrip(".") + ".",
             "Fusing goes on with what there is; see fuse.model in the configuration.",
             "warning",
         )

@@ -30,6 +30,8 @@ class Row:
     told: str
     elsewhere: str = "nothing"
     note: str = ""
+    otherwise: str = "never interrupted"
+    """Shown where there is no time of recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         row = rows.get(key)
         if row is not None:
             lines.append(
-                f"| {one.title} | {_lost(row)} | {_seconds(row['recovery_s'])} | {_cell(row['told'])} "
+                f"| {one.title} | {_lost(row)} | {_seconds(row)} | {_cell(row['told'])} "
                 f"| {_cell(row['elsewhere'])} |"
             )
     return "\n".join(lines)
@@ -141,10 +143,9 @@ def _lost(row: Mapping[str, Any]) -> str:
     return _cell(f"{said} ({row['note']})" if row["note"] else said)
 
 
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "never interrupted"
-    return f"{seconds:.1f} s"
+def _seconds(row: Mapping[str, Any]) -> str:
+    seconds = row["recovery_s"]
+    return str(row["otherwise"]) if seconds is None else f"{seconds:.1f} s"
 
 
 def _cell(text: str) -> str:

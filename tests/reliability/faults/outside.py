@@ -119,8 +119,8 @@ def config_broken_boot(bench: Bench) -> Row:
     told = recorder.line("hdr.segment_s")
     assert "Traceback" not in recorder.text()
     assert not (bench.folder / "sessions").exists()
-    note = "nothing is filmed until a person corrects it; systemd does not start it again (exit code 78)"
-    return Row({}, None, told, note=note)
+    note = "nothing is filmed; systemd does not start it again, the exit code being 78"
+    return Row({}, None, told, note=note, otherwise="a person has corrected it")
 
 
 @fault(

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.edge.loop_disk import LoopDisk, missing
 from tests.reliability.bench import Bench
-from tests.reliability.disk import missing, small_disk
 from tests.reliability.losses import STREAMS
 from tests.reliability.table import Row, fault
 
 BACK_S = 5.0
 ALL = dict.fromkeys(STREAMS)
+UNSYNCED = "with what was written in the last second or two before, and not yet on the disk"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[LoopDisk]:
+    """Mounted, and gone at the end whatever was done to it."""
+    disk = LoopDisk(folder, 100)
+    try:
+        yield disk
+    finally:
+        disk.close()
+
+
+def attach_another(disk: LoopDisk) -> None:
+    """An empty disk in place of the one that was pulled out."""
+    size = disk.image.stat().st_size
+    disk.image = disk.image.with_name("other.img")
+    with disk.image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(disk.image)], check=True, capture_output=True)
+    disk.attach()
 
 
 @fault(
@@ -18,12 +44,12 @@ ALL = dict.fromkeys(STREAMS)
     missing=missing,
 )
 def disk_full(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.root) as trial:
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
         trial.begin()
         disk.fill()
         trial.says("disk", within_s=5.0)
         trial.lasts(5.0)
-        disk.empty()
+        disk.free()
         trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
@@ -33,21 +59,20 @@ def disk_full(bench: Bench) -> Row:
 @fault(
     "disk_read_only",
     "disk read-only",
-    "ext4 finds an error in itself and is read-only from then on; after 5 s it is checked and mounted again",
+    "ext4 finds an error in itself and is read-only from then on; after 5 s it is mounted again",
     missing=missing,
 )
 def disk_read_only(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.root) as trial:
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
         trial.begin()
         disk.find_error()
         trial.says("disk", within_s=5.0)
         trial.lasts(5.0)
-        disk.repair()
+        disk.replug()
         trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
-        note = "with what was written in the last second or two before, and not yet on the disk"
-        return trial.finish(suffers=ALL, tells=("disk",), note=note, unexplained=STREAMS)
+        return trial.finish(suffers=ALL, tells=("disk",), note=UNSYNCED, unexplained=STREAMS)
 
 
 @fault(
@@ -57,7 +82,7 @@ def disk_read_only(bench: Bench) -> Row:
     missing=missing,
 )
 def disk_stalled(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.root) as trial:
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
         trial.begin()
         disk.freeze()
         trial.says("disk", within_s=5.0)
@@ -72,17 +97,36 @@ def disk_stalled(bench: Bench) -> Row:
 @fault(
     "disk_removed",
     "disk removed",
-    "unmounted under the recorder, and 5 s later mounted again, with another empty disk in its place",
+    "ext4 is cut off as if its cable were pulled, nothing more reaches it; plugged in again after 5 s",
     missing=missing,
 )
 def disk_removed(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.root) as trial:
-        trial.begin()
-        disk.pull_out()
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
+        trial.begin(more=60)
+        disk.cut_power()
         trial.says("disk", within_s=5.0)
         trial.lasts(5.0)
-        assert not list(disk.root.iterdir()), "recorded to the system's disk instead"
-        disk.plug_in()
+        disk.replug()
+        trial.since()
+        trial.back(within_s=BACK_S)
+        trial.quiet()
+        return trial.finish(suffers=ALL, tells=("disk",), note=UNSYNCED, unexplained=STREAMS)
+
+
+@fault(
+    "disk_exchanged",
+    "disk exchanged",
+    "unmounted under the recorder; 5 s later there is another, empty disk in its place",
+    missing=missing,
+)
+def disk_exchanged(bench: Bench) -> Row:
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
+        trial.begin()
+        disk.detach()
+        trial.says("disk", within_s=5.0)
+        trial.lasts(5.0)
+        assert not list(disk.mount.iterdir()), "recorded to the system's disk instead"
+        attach_another(disk)
         trial.since()
         trial.back(within_s=BACK_S)
         trial.quiet()
