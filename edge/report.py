@@ -15,9 +15,11 @@ from edge.ladder_plan import Fusion
 from edge.late_engines import Late
 from edge.segments import ClosedSegment
 from edge.sidecar import SidecarWriter
+from edge.stuck import StuckPicture
 from hw.camera import Camera, CameraState, Rig, Trigger, Watched
 
 SILENT_S = 1.0
+STUCK_S = 2.0
 
 
 class Reporter:
@@ -31,14 +33,29 @@ class Reporter:
         self._flicker = {"reference": FlickerGauge(), "fused": FlickerGauge()}
         self._last_t_ns: dict[CameraName, int] = {"reference": 0, "secondary": 0}
         self._states: dict[CameraName, CameraState] = {}
+        self._pictures: dict[CameraName, StuckPicture] = {n: StuckPicture() for n in self._last_t_ns}
 
     def received(self, frame: Frame, t_ns: int) -> None:
         """A frame came from a camera and has its place in time."""
         self.health.tick("frames", time.monotonic_ns(), frame.camera)
         self._last_t_ns[frame.camera] = t_ns
         self.clock.placed(frame, t_ns)
+        self._same_picture(frame)
         if frame.camera == "reference":
             self.health.gauge("session_s", t_ns / 1e9)
+
+    def _same_picture(self, frame: Frame) -> None:
+        if frame.pixel_format == "rgb":
+            return  # what a camera has denoised and compressed may well agree
+        now_ns = time.monotonic_ns()
+        same_s = self._pictures[frame.camera].take(frame, now_ns)
+        self.health.condition(
+            f"{frame.camera} picture",
+            same_s < STUCK_S,
+            now_ns,
+            "it sends one and the same picture, down to its noise.",
+            "Its sensor or its driver hangs: cut its power for a moment.",
+        )
 
     def camera_drop(self, cause: str, camera: CameraName, seq: int, count: int) -> None:
         """A camera's frames never became usable."""

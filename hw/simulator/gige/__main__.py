@@ -114,7 +114,7 @@ def options(arguments: argparse.Namespace) -> Options:
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. From one SIGUSR1 to the next it sends one and the same picture."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     stopping = threading.Event()
 
@@ -124,7 +124,13 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        Server(options(parser().parse_args())).serve(stopping)
+        server = Server(options(parser().parse_args()))
+
+        def stick(_number: int, _frame: FrameType | None) -> None:
+            server.device.stuck = not server.device.stuck
+
+        signal.signal(signal.SIGUSR1, stick)
+        server.serve(stopping)
     except (TwinhdrError, ValueError) as error:
         print(error, file=sys.stderr)
         return error.exit_code if isinstance(error, TwinhdrError) else 64

@@ -43,6 +43,8 @@ class Device:
 
     def __init__(self, options: Options, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.options = options
+        self.stuck = False
+        """Whether every exposure repeats the counts of the first one since then; SIGUSR1 changes it."""
         rows = table(options.abilities)
         xml = description(rows, vendor=options.vendor, model=options.model)
         self.memory = at.Memory(xml)

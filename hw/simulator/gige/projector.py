@@ -36,6 +36,7 @@ class Projector:
         self._acquisition = 0
         self._block = 0
         self._phase = 0
+        self._kept = b""
 
     def stop(self) -> None:
         with self._device.changed:
@@ -113,7 +114,8 @@ class Projector:
                 device.changed.wait(left_ns / 1e9)
 
     def _expose(self, shot: Shot) -> tuple[bytes, Leader]:
-        settings, options = self._device.settings, self._device.options
+        device = self._device
+        settings, options = device.settings, device.options
         kind = BY_CODE[settings.whole("PixelFormat")]
         width, height = settings.whole("Width"), settings.whole("Height")
         x, y = settings.whole("OffsetX"), settings.whole("OffsetY")
@@ -122,7 +124,9 @@ class Projector:
         ratio = shot.exposure.light / Exposure(options.reference_exposure_us).light
         gain = 10.0 ** (shot.exposure.gain_db / 20.0)
         counts = self._noise.expose(picture, ratio, gain, kind.bit_depth)
-        payload = kind.pack(counts).tobytes()
+        if not (device.stuck and self._kept):
+            self._kept = kind.pack(counts).tobytes()
+        payload = self._kept
         moments = {
             "begin": shot.begin_ns,
             "middle": middle_ns,

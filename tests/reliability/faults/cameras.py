@@ -91,6 +91,24 @@ def secondary_frozen(bench: Bench) -> Row:
 
 
 @fault(
+    "camera_stuck",
+    "camera sends one and the same picture",
+    f"the reference repeats the counts of one exposure for {FROZEN_S:.0f} s, with new numbers and stamps",
+    missing=missing,
+)
+def camera_stuck(bench: Bench) -> Row:
+    with gige_trial(bench) as gige:
+        trial, camera = gige.trial, gige.cameras["reference"]
+        trial.begin()
+        camera.signal(signal.SIGUSR1)
+        trial.says("reference picture", within_s=6.0)
+        trial.lasts(FROZEN_S)
+        camera.signal(signal.SIGUSR1)
+        trial.quiet()
+        return trial.finish(suffers={}, tells=("reference picture",), note="but all of them show the same")
+
+
+@fault(
     "cameras_corrupt",
     "cameras corrupt",
     "of 5 % of all frames a packet is lost for good, and of 1 % of the packets the first attempt; for 10 s",
