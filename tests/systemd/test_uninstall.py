@@ -22,7 +22,7 @@ def test_uninstall_leaves_recordings_and_nothing_that_runs(device: Device) -> No
 def test_purge_leaves_nothing_and_installing_again_works(device: Device) -> None:
     """A device that is given away has nobody's film on it; one that is set up anew is as good as new."""
     device.install_offline()
-    device.wait_recording(since=len(device.sessions()))
+    device.wait_recording()
     device.machine.run("/opt/twinhdr/current/install.sh uninstall --purge")
     assert device.machine.run("find / -xdev -name '*twinhdr*' ! -path '/tmp/*'") == ""
     assert device.machine.ended("getent passwd twinhdr")[0] != 0
