@@ -1,12 +1,26 @@
-"""What C libraries print behind Python's back."""
+"""What C libraries do behind Python's back: print, and keep memory."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import tempfile
 from collections.abc import Iterator
+
+_M_ARENA_MAX = -8  # of mallopt(3)
+
+
+def share_heaps(count: int) -> None:
+    """Have all threads share ``count`` heaps of glibc's malloc; with another C library nothing happens.
+
+    By default each thread gets its own, and frames that one thread allocates and another frees leave holes in
+    all of them: a recorder of 23 threads grew by megabytes an hour while Python held no more than before.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, count)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import TwinhdrError
+from edge.native import share_heaps
 from edge.settings.reload import Reload
 from edge.settings.state import LAST_GOOD, Start, start, state_folder
 from edge.supervise.stages import STAGES
+
+HEAPS = 2
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,7 @@ def record(
 
     ``log_at`` sets up the log at a level. Raises TwinhdrError.
     """
+    share_heaps(HEAPS)
     state = state_folder(os.environ)
     begun = start(path, state)
     log_at(begun.loaded.config.log.level)
