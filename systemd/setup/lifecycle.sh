@@ -94,7 +94,7 @@ uninstall_device() { # [--purge]
   if command -v systemctl >/dev/null; then
     ! systemd_runs || systemctl --quiet stop "${UNITS[@]}" 'twinhdr-usb@*' 2>/dev/null || true
     systemctl --quiet --root="${ROOT:-/}" disable "${UNITS[@]}" 2>/dev/null || true
-    ! systemd_runs || systemctl reset-failed "${UNITS[@]}" 2>/dev/null || true
+    ! systemd_runs || systemctl reset-failed 'twinhdr*' 2>/dev/null || true
   fi
   for row in "${DEVICE_FILES[@]}"; do
     IFS='|' read -r _ target kind <<<"$row"

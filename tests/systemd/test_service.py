@@ -120,7 +120,7 @@ def test_the_running_sandbox_is_as_closed_as_it_was_written(device: Device) -> N
 
 
 def writable(device: Device, enter: str) -> list[str]:
-    """What the service's user may write and not everybody; sockets of D-Bus and the journal are everybody's."""
+    """What the service's user may write and not everybody; sockets are everybody's."""
     prune = " -o ".join(f"-path {folder}" for folder in EVERYBODYS)
     found = device.machine.run(
         f"{enter} setpriv --reuid=twinhdr --regid=twinhdr --init-groups -- "

@@ -8,6 +8,7 @@ from device import UNIT, Device
 def test_uninstall_leaves_recordings_and_nothing_that_runs(device: Device) -> None:
     """Film outlives the program, and the machine is as it was before."""
     sessions = len(device.sessions())
+    device.machine.ended("systemctl start twinhdr-usb@none.service")  # a stick that was pulled: a failed unit
     device.machine.run("/opt/twinhdr/current/install.sh uninstall")
     assert device.machine.run("systemctl list-unit-files 'twinhdr*' --no-legend", check=False) == ""
     assert device.machine.run("systemctl list-units --all 'twinhdr*' --no-legend", check=False) == ""
