@@ -5,7 +5,7 @@ from __future__ import annotations
 import tests.reliability.faults  # noqa: F401 - fills the table
 from tests.reliability.table import DOCUMENT, FAULTS, document, read_rows
 
-AGAIN = "run: sudo env TWINHDR_LONG=1 python -m tests.reliability --write"
+AGAIN = "run: sudo .venv/bin/python -m tests.reliability --write"
 
 
 def test_every_fault_has_its_row() -> None:
