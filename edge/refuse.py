@@ -7,6 +7,7 @@ done again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from edge.refusing.pool import run_on_ray
 from edge.refusing.store import Refused, Work
 from edge.refusing.task import SegmentTask, TaskDone, full_scale, run_task, try_task
 from edge.session import Session
+from edge.sidecar import FILE_NAME as LINES
+from edge.store.lock import reading
 
 __all__ = ["RefuseJob", "Refused", "full_scale", "refuse", "refuse_sessions", "refuse_with_progress"]
 
@@ -107,8 +110,15 @@ def refuse_with_progress(
 def refuse_sessions(job: RefuseJob, console: Console) -> int:
     """``twinhdr refuse``: every session that can be, one bar each. 0, or 1 where one of several failed.
 
-    Raises TwinhdrError where there is one session and it fails.
+    None of them is deleted meanwhile. Raises TwinhdrError where there is one session and it fails.
     """
+    with contextlib.ExitStack() as held:
+        for path in job.sessions:
+            held.enter_context(reading(path / LINES))  # or it may be deleted to make room
+        return _refuse_held(job, console)
+
+
+def _refuse_held(job: RefuseJob, console: Console) -> int:
     works: list[Work] = []
     failed = 0
     for path in job.sessions:

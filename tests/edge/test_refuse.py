@@ -31,6 +31,7 @@ from edge.refusing.task import run_task
 from edge.run import run_daemon
 from edge.session import Session, SessionError
 from edge.session_config import session_config
+from edge.store.catalogue import ProtectedSessionError, delete_session
 
 
 @pytest.fixture
@@ -145,6 +146,26 @@ def test_an_interrupted_run_goes_on(parts: Path, tiny: str, monkeypatch: pytest.
     assert len(ran) == 4  # a finished session costs nothing
     monkeypatch.setattr(refuse_module, "try_task", real)
     assert run(parts, model=tiny, again=True) == (0, [again])
+
+
+def test_what_is_being_refused_is_not_deleted(
+    parts: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder makes room on the same disk: hours of work would end with the session gone."""
+    told: list[str] = []
+
+    def deleted_meanwhile(_task: object, _on_fused: object) -> object:
+        with pytest.raises(ProtectedSessionError) as refused:
+            delete_session(parts.parent, parts.name)
+        told.append(str(refused.value))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refuse_module, "try_task", deleted_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        run(parts, model=tiny)
+    assert "is being recorded or read" in told[0]
+    delete_session(parts.parent, parts.name)
+    assert not parts.exists()
 
 
 def test_another_plan_starts_anew(parts: Path, tiny: str) -> None:
