@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List recordings, keep them from being deleted, delete them (docs/storage.md).",
+    help="List recordings, keep or delete them (docs/storage.md).",
 )
 
 RootOption = Annotated[

@@ -87,7 +87,8 @@ def test_diff_against_the_defaults_and_against_what_runs(main: Path, tmp_path: P
 def test_without_rights_it_says_sudo(main: Path, tmp_path: Path) -> None:
     """The answer to a refused write is known, so it is given."""
     program = "import os, sys; os.setuid(65534); from edge.cli import app; app()"
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+    above = [folder for folder in tmp_path.parents if folder.name.startswith(("pytest-", "popen-"))]
+    for folder in (tmp_path, *above):
         folder.chmod(0o755)
     arguments = ["config", "set", "rig.width", "800", "--config", str(main)]
     ended = subprocess.run(
