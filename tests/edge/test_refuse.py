@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from conftest import SMALL
 from rich.console import Console
 from tiny_model import write_tiny_model
 
@@ -32,6 +31,7 @@ from edge.run import run_daemon
 from edge.session import Session, SessionError
 from edge.session_config import session_config
 from edge.store.catalogue import ProtectedSessionError, delete_session
+from tests.conftest import SMALL
 
 
 @pytest.fixture
