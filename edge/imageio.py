@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import imagecheck
+from edge.durable import sync_folder
 from edge.errors import EX_CANTCREAT, EX_NOINPUT, ImageError
 from edge.frames import FloatImage
 from edge.imagecheck import DamagedError, ImageHeader, UnsuitedError
@@ -123,20 +124,12 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # RuntimeError: OpenEXR's answer to a full disk
         cause = getattr(error, "strerror", None) or error
         raise ImageWriteError(f"{path}: cannot be written: {cause}; check the folder and the disk") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.durable import sync_folder
 from edge.errors import EX_CANTCREAT
 from edge.frames import CameraName, Frame
 from edge.session_format import (
@@ -27,7 +28,6 @@ from edge.session_format import (
     validated,
 )
 from edge.sidecar import FILE_NAME, SessionError, SidecarWriter
-from edge.sink import sync_folder
 from edge.store.gate import DiskGate
 
 __all__ = ["FrameRecord", "HdrRecord", "Record", "Session", "SessionError", "SessionHeader", "SessionWriter"]

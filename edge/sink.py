@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edge.durable import sync_folder
 from edge.store.gate import DiskGate
 
 CLOSE_S = 10.0
@@ -97,15 +98,6 @@ def _failure(sync: Callable[[Any], None], what: Any) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-def sync_folder(folder: Path) -> None:
-    """What was made, renamed or deleted in ``folder`` stays so after a power cut. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class Sink(io.RawIOBase):

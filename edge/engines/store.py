@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.durable import sync_folder
 from edge.engines import EngineError
 from edge.engines.plan import (
     AGREEMENT_DB,
@@ -200,11 +201,7 @@ def write_whole(path: Path, data: bytes) -> None:
     finally:
         os.close(handle)
     os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _plain(name: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from edge import config_file
+from edge.durable import sync_folder
 from edge.errors import EX_CANTCREAT, ConfigError, Fault, TwinhdrError
 
 KEPT = ".last-good"
@@ -95,19 +96,11 @@ def _replace(path: Path, data: bytes, like: os.stat_result | None) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cause(path: Path, error: OSError) -> str:

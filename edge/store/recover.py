@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from edge.durable import sync_folder
 from edge.errors import TwinhdrError
 from edge.session import HEADER_NAME
 from edge.sidecar import FILE_NAME
-from edge.sink import sync_folder
 from edge.store.catalogue import SessionEntry, hidden_folders, list_sessions, remove_hidden
 from edge.store.eraser import segments_of
 from edge.store.home import PROBE

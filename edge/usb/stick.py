@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from edge import config_file
 from edge.config_section import Section
+from edge.durable import sync_folder
 from edge.errors import EX_NOINPUT, ConfigError, Fault, TwinhdrError
 
 CONFIG = "twinhdr.yaml"
@@ -68,20 +69,11 @@ def write_report(folder: Path, text: str) -> None:
             file.flush()
             os.fsync(descriptor)
         os.replace(temporary, folder / REPORT)
-        sync_stick(folder)
+        sync_folder(folder)  # whoever reads the report pulls the stick
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def sync_stick(folder: Path) -> None:
-    """Whoever reads the report pulls the stick. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _text(folder: Path, name: str, faults: list[Fault]) -> str | None:
