@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.edge.loop_disk import LoopDisk, missing
@@ -29,12 +29,40 @@ def small_disk(folder: Path) -> Iterator[LoopDisk]:
 
 def attach_another(disk: LoopDisk) -> None:
     """An empty disk in place of the one that was pulled out."""
+    assert not list(disk.mount.iterdir()), "recorded to the system's disk instead"
     size = disk.image.stat().st_size
     disk.image = disk.image.with_name("other.img")
     with disk.image.open("wb") as file:
         file.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(disk.image)], check=True, capture_output=True)
     disk.attach()
+
+
+def outage(
+    bench: Bench,
+    breaks: Callable[[LoopDisk], None],
+    mends: Callable[[LoopDisk], None],
+    *,
+    for_s: float = 5.0,
+    more: int = 30,
+    tells: tuple[str, ...] = ("disk",),
+    unsynced: bool = False,
+) -> Row:
+    """``breaks`` the disk after ``more`` frames and ``mends`` it ``for_s`` after the page has told.
+
+    ``unsynced``: what had not reached the disk yet may be lost without a line that tells.
+    """
+    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
+        trial.begin(more=more)
+        breaks(disk)
+        trial.says("disk", within_s=5.0)
+        trial.lasts(for_s)
+        mends(disk)
+        trial.since()
+        trial.back(within_s=BACK_S)
+        trial.quiet()
+        note, unexplained = (UNSYNCED, STREAMS) if unsynced else ("", ())
+        return trial.finish(suffers=ALL, tells=tells, note=note, unexplained=unexplained)
 
 
 @fault(
@@ -44,16 +72,7 @@ def attach_another(disk: LoopDisk) -> None:
     missing=missing,
 )
 def disk_full(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
-        trial.begin()
-        disk.fill()
-        trial.says("disk", within_s=5.0)
-        trial.lasts(5.0)
-        disk.free()
-        trial.since()
-        trial.back(within_s=BACK_S)
-        trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk", "disk space"))
+    return outage(bench, LoopDisk.fill, LoopDisk.free, tells=("disk", "disk space"))
 
 
 @fault(
@@ -63,16 +82,7 @@ def disk_full(bench: Bench) -> Row:
     missing=missing,
 )
 def disk_read_only(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
-        trial.begin()
-        disk.find_error()
-        trial.says("disk", within_s=5.0)
-        trial.lasts(5.0)
-        disk.replug()
-        trial.since()
-        trial.back(within_s=BACK_S)
-        trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk",), note=UNSYNCED, unexplained=STREAMS)
+    return outage(bench, LoopDisk.find_error, LoopDisk.replug, unsynced=True)
 
 
 @fault(
@@ -82,16 +92,7 @@ def disk_read_only(bench: Bench) -> Row:
     missing=missing,
 )
 def disk_stalled(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
-        trial.begin()
-        disk.freeze()
-        trial.says("disk", within_s=5.0)
-        trial.lasts(3.0)
-        disk.thaw()
-        trial.since()
-        trial.back(within_s=BACK_S)
-        trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk", "disk speed"))
+    return outage(bench, LoopDisk.freeze, LoopDisk.thaw, for_s=3.0, tells=("disk", "disk speed"))
 
 
 @fault(
@@ -101,16 +102,7 @@ def disk_stalled(bench: Bench) -> Row:
     missing=missing,
 )
 def disk_removed(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
-        trial.begin(more=60)
-        disk.cut_power()
-        trial.says("disk", within_s=5.0)
-        trial.lasts(5.0)
-        disk.replug()
-        trial.since()
-        trial.back(within_s=BACK_S)
-        trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk",), note=UNSYNCED, unexplained=STREAMS)
+    return outage(bench, LoopDisk.cut_power, LoopDisk.replug, more=60, unsynced=True)
 
 
 @fault(
@@ -120,14 +112,4 @@ def disk_removed(bench: Bench) -> Row:
     missing=missing,
 )
 def disk_exchanged(bench: Bench) -> Row:
-    with small_disk(bench.folder) as disk, bench.trial(root=disk.mount) as trial:
-        trial.begin()
-        disk.detach()
-        trial.says("disk", within_s=5.0)
-        trial.lasts(5.0)
-        assert not list(disk.mount.iterdir()), "recorded to the system's disk instead"
-        attach_another(disk)
-        trial.since()
-        trial.back(within_s=BACK_S)
-        trial.quiet()
-        return trial.finish(suffers=ALL, tells=("disk",))
+    return outage(bench, LoopDisk.detach, attach_another)
