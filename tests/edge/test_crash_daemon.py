@@ -6,7 +6,6 @@ figures. The disk is a real one of 96 MB that fills up many times over, where ro
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
@@ -17,22 +16,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from loop_disk import LoopDisk, missing
+from lost import Lost, S, assert_all_readable, lost, print_worst, worst
 
-from edge.session import Session
 from edge.store.catalogue import list_sessions
 from edge.store.recover import recover_all
-from edge.video_read import count_frames
 
 LONG = os.environ.get("TWINHDR_LONG") == "1"
 KILLS = 100 if LONG else 3
 CUTS = 10 if LONG else 1
 FLOOR_BYTES = 30_000_000
-S = 1_000_000_000
 MOST_LOST_KILLED_S, MOST_LOST_CUT_S = 1.0, 2.0
 CONFIG = """
 version: 1
@@ -77,47 +73,10 @@ class Recorder:
         pytest.fail(f"no video below {self.root} within {timeout_s} s: {self.log.read_text()}")
 
 
-@dataclass(frozen=True)
-class Lost:
-    """Seconds between the last frame that was filmed and the last that can be read, by stream."""
-
-    reference: float
-    secondary: float
-    hdr: float
-
-
 def filmed_until_ns(lines: Path, now_s: float) -> int:
     """Session time at the moment ``now_s`` (wall clock): that of the last line, and what went by since."""
     last = max(int(json.loads(line).get("t_ns", 0)) for line in lines.read_bytes().splitlines()[:-1])
     return last + round(max(0.0, now_s - lines.stat().st_mtime) * S)
-
-
-def checked(folder: Path, until_ns: int) -> Lost:
-    """What a session lost; fails where a frame is doubled or out of order."""
-    session = Session.open(folder)
-    last = {"reference": 0, "secondary": 0, "hdr": 0}
-    for camera in ("reference", "secondary"):
-        stamps = [(frame.seq, t_ns) for frame, t_ns in session.stamped(camera)]
-        assert all(a < b for a, b in itertools.pairwise(stamps)), folder
-        last[camera] = stamps[-1][1] if stamps else 0
-    files: dict[str, int] = {}
-    records = list(session.hdr_records())
-    assert all(a.seq < b.seq for a, b in itertools.pairwise(records)), folder
-    for record in records:
-        assert record.file is not None
-        if record.file not in files:
-            files[record.file] = count_frames(folder / record.file)
-        if record.index < files[record.file]:
-            last["hdr"] = record.t_ns
-    lost = {stream: max(0.0, (until_ns - t_ns) / S) for stream, t_ns in last.items()}
-    return Lost(lost["reference"], lost["secondary"], lost["hdr"])
-
-
-def assert_all_readable(root: Path) -> int:
-    """Every video file of every session opens and holds frames. Returns how many there are."""
-    files = [path for path in root.glob("s*/*/*") if path.suffix in (".mkv", ".mp4")]
-    assert all(count_frames(path) > 0 for path in files)
-    return len(files)
 
 
 @pytest.fixture
@@ -171,7 +130,7 @@ def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None
                 killed_s = time.time()
                 process.wait()
             if lines is not None and lines != before:
-                losses.append(checked(lines.parent, filmed_until_ns(lines, killed_s)))
+                losses.append(lost(lines.parent, filmed_until_ns(lines, killed_s)))
                 print(f"{len(losses)}: {lines.parent.name} {losses[-1]}", flush=True)
         process = recorder.start()  # the last one puts in order what the others left, and ends well
         try:
@@ -186,16 +145,12 @@ def test_killed_at_random_moments(tmp_path: Path, disk: LoopDisk | None) -> None
     states = [entry.state for entry in list_sessions(root)]
     files = assert_all_readable(root)
     print(f"\n{len(losses)} kills in mid-recording; {files} files, all readable")
-    for stream in ("reference", "secondary", "hdr"):
-        values = sorted(getattr(lost, stream) for lost in losses)
-        print(
-            f"{stream}: lost at most {values[-1]:.3f} s, half of the times {values[len(values) // 2]:.3f} s"
-        )
+    print_worst(losses)
     print(f"least free: {watcher.least_bytes / 1e6:.1f} MB; floor {FLOOR_BYTES / 1e6:.0f} MB")
     assert last.parent.name == list_sessions(root)[-1].name
     assert states[-1] == "clean"
     assert "unreadable" not in states
-    assert all(max(lost.reference, lost.secondary, lost.hdr) <= MOST_LOST_KILLED_S for lost in losses)
+    assert worst(losses) <= MOST_LOST_KILLED_S
     if disk is not None:
         assert watcher.least_bytes > FLOOR_BYTES - 1_000_000  # a second of writing
 
@@ -223,13 +178,9 @@ def test_power_cut_at_random_moments(tmp_path: Path, disk: LoopDisk) -> None:
             process.kill()
             process.wait()
         disk.replug()
-        losses.append(checked(lines.parent, until_ns))
+        losses.append(lost(lines.parent, until_ns))
         assert list_sessions(recorder.root)[-1].state == "torn"
     recover_all(recorder.root, lambda _text: None, threading.Event())
     print(f"\n{len(losses)} power cuts; {assert_all_readable(recorder.root)} files, all readable")
-    for stream in ("reference", "secondary", "hdr"):
-        values = sorted(getattr(lost, stream) for lost in losses)
-        print(
-            f"{stream}: lost at most {values[-1]:.3f} s, half of the times {values[len(values) // 2]:.3f} s"
-        )
-    assert all(max(lost.reference, lost.secondary, lost.hdr) <= MOST_LOST_CUT_S for lost in losses)
+    print_worst(losses)
+    assert worst(losses) <= MOST_LOST_CUT_S
