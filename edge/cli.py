@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 from typer.core import TyperGroup
 
-from edge.bench_command import bench
-from edge.calibrate_command import app as calibrate_app
-from edge.cameras_command import cameras
+from edge.bench.command import bench
+from edge.calibration.command import app as calibrate_app
+from edge.commands.cameras import cameras
+from edge.commands.trigger import trigger_app
 from edge.errors import ConfigError, TwinhdrError
 from edge.exports.command import export
-from edge.refuse_command import refuse
+from edge.refusing.command import refuse
 from edge.settings.command import app as config_app
 from edge.store.command import app as sessions_app
-from edge.trigger_command import trigger_app
 from edge.usb.command import app as usb_app
 from edge.web.password_command import password
 
@@ -127,7 +127,7 @@ def run(
     """
     if duration is not None and not math.isfinite(duration):
         raise typer.BadParameter("a number of seconds, or leave it out to record until Ctrl-C")
-    from edge.run_command import record
+    from edge.daemon.command import record
 
     raise typer.Exit(record(config, duration, session, _log_to_stderr))
 
@@ -142,7 +142,7 @@ def check(config: ConfigOption = None) -> None:
     Example:
       twinhdr check --config my.yaml
     """
-    from edge.check import print_config
+    from edge.commands.check import print_config
 
     raise typer.Exit(print_config(config, _console()))
 
@@ -195,7 +195,7 @@ def fuse(
     Example:
       twinhdr fuse --low a.png --reference b.png --high c.png --ev -2 0 2 --out hdr.exr
     """
-    from edge.still_command import StillJob, run_still
+    from edge.commands.fuse import StillJob, run_still
 
     if align not in ("fine", "fast", "off"):
         raise typer.BadParameter(f"--align {align}: fine, fast or off")
@@ -217,7 +217,7 @@ def info(
     Example:
       twinhdr info ./first
     """
-    from edge.info import print_info
+    from edge.commands.info import print_info
 
     raise typer.Exit(print_info(session, _console()))
 
@@ -238,7 +238,7 @@ def doctor(
     Example:
       twinhdr doctor --measure-disk
     """
-    from edge.doctor import run_doctor
+    from edge.doctor.doctor import run_doctor
 
     raise typer.Exit(run_doctor(config, as_json, _console(), measure_disk=measure_disk))
 
@@ -265,7 +265,7 @@ def demo(
       twinhdr demo --out demo --seconds 10
     """
     _log_to_stderr("warning")
-    from edge.demo import DemoPlan, run_demo
+    from edge.commands.demo import DemoPlan, run_demo
 
     raise typer.Exit(run_demo(DemoPlan(out, scene, seconds, model, port), _console()))
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from edge.tonemap import YuvImage
+    from edge.tone.tonemap import YuvImage
 
 CameraName: TypeAlias = Literal["reference", "secondary"]
 PixelFormat: TypeAlias = Literal["bayer_rggb", "bayer_bggr", "bayer_grbg", "bayer_gbrg", "rgb", "mono"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge.frames import Exposure, Frame
-from edge.session import Session
+from edge.session.recording import Session
 from hw.camera import Camera, CameraError, CameraInfo, EndOfRecordingError, Trigger
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hw.simulator.spec import CameraSpec, DeviceClock, Faults, SimulatorSpec
 
 if TYPE_CHECKING:
-    from edge.config_schema import Config
+    from edge.config.schema import Config
 
 FOREVER_S = 1e9
 

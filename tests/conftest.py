@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_config
-from edge.config_schema import Config
+from edge.config.layers import load_config
+from edge.config.schema import Config
 
 SMALL = """\
 version: 1
@@ -49,7 +49,7 @@ def config_of(tmp_path: Path) -> Callable[[str], Config]:
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean two-second recording with masters, fused by the merge. Read only."""
-    from edge.run import run_daemon
+    from edge.daemon.run import run_daemon
 
     folder = tmp_path_factory.mktemp("recording")
     main = folder / "small.yaml"

@@ -23,16 +23,22 @@ PACKAGES = ("edge", "export", "hw")
 
 HEAVY = {"torch", "gi", "pycuda", "tensorrt", "jetson_utils", "safetensors"}
 
-HW_MAY_USE = {"edge.config_schema", "edge.errors", "edge.frames", "edge.session", "edge.ticks"}
-EXPORT_MAY_USE = {
-    "edge",
-    "edge.align",
-    "edge.demosaic",
-    "edge.develop",
+HW_MAY_USE = {
+    "edge.config.schema",
     "edge.errors",
     "edge.frames",
-    "edge.quality",
-    "edge.imageio",
+    "edge.session.recording",
+    "edge.timing.ticks",
+}
+EXPORT_MAY_USE = {
+    "edge",
+    "edge.register.align",
+    "edge.develop.demosaic",
+    "edge.develop.linear",
+    "edge.errors",
+    "edge.frames",
+    "edge.judge.quality",
+    "edge.images.imageio",
     "edge.native",
 }
 

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from edge.cli import app
-from edge.config import load_config
+from edge.config.layers import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import MAIN_FILE, load
+from edge.config.layers import MAIN_FILE, load
 from edge.errors import ConfigError
 from export.cli import app as export_app
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibration.board import Board, BoardError, aruco_board
-from edge.imageio import check_output, replace_atomically
+from edge.images.imageio import check_output, replace_atomically
 
 MARGIN_SQUARES = 0.5
 POINTS_PER_M = 72 / 0.0254

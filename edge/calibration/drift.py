@@ -18,7 +18,7 @@ from edge.calibration.features import Instant, Matches, match
 from edge.calibration.maps import undistorted
 from edge.calibration.model import Calibration
 from edge.calibration.selfcal import displacement, fit_views
-from edge.register import Rectifier
+from edge.register.rectify import Rectifier
 
 Verdict: TypeAlias = Literal["good", "drifting", "lost"]
 GOOD_PX = 0.5

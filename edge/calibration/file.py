@@ -18,7 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from edge.calibration.model import CALIBRATION_VERSION, Calibration, Homography, Lens, as_rows
-from edge.config_file import Located, read
+from edge.config.file import Located, read
 from edge.errors import EX_CANTCREAT, EX_CONFIG, EX_NOINPUT, ConfigError, TwinhdrError
 
 MAX_SIDE = 1 << 15

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.calibration.shots import MaterialError, Shot
-from edge.imageio import read_linear
+from edge.images.imageio import read_linear
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 

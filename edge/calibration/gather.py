@@ -11,16 +11,16 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from edge.assembly import develop_settings
 from edge.calibration.board import Board, Detection, find_board
 from edge.calibration.features import Instant
 from edge.calibration.guide import is_new
 from edge.calibration.shots import MaterialError, Shot
 from edge.calibration.views import View
-from edge.develop import DevelopSettings, develop
+from edge.develop.linear import DevelopSettings, develop
 from edge.frames import CameraName, FloatImage, Frame, FrameStatus
-from edge.session import Session
-from edge.session_config import session_config
+from edge.fuse.assembly import develop_settings
+from edge.session.config import session_config
+from edge.session.recording import Session
 
 KEPT = 8
 """Frames of each camera that wait for the other's."""

@@ -11,21 +11,21 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from edge.assembly import develop_settings
 from edge.calibration.board import Detection
 from edge.calibration.features import grey_at
 from edge.calibration.gather import Darkroom, Moment, MomentBuffer
 from edge.calibration.guided import Guided
 from edge.calibration.measure import BoardSession
 from edge.calibration.shots import MaterialError
-from edge.capture import Intake, read_in_order, read_live
-from edge.config_schema import Config
+from edge.capture.reader import Intake, read_in_order, read_live
+from edge.capture.rig import OpenRig, open_rig
+from edge.config.schema import Config
 from edge.frames import FloatImage
-from edge.health import Health
+from edge.fuse.assembly import develop_settings
+from edge.health.health import Health
 from edge.pair import Stamped
-from edge.preview import PreviewHub
-from edge.rig import OpenRig, open_rig
 from edge.ring import Closed, Ring
+from edge.viewfinder.preview import PreviewHub
 from edge.web.calibrate import PAGE, CalibrationRoutes
 from edge.web.server import WebServer
 from hw.camera import Camera, CameraLostError

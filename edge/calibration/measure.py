@@ -21,7 +21,7 @@ from edge.calibration.selfcal import fit_views
 from edge.calibration.shots import Shot
 from edge.calibration.solve import Solution, solve
 from edge.calibration.views import View
-from edge.register import Rectifier
+from edge.register.rectify import Rectifier
 
 Advance = Callable[[str], None]
 

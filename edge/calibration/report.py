@@ -15,10 +15,10 @@ from edge.calibration.file import CalibrationWriteError
 from edge.calibration.measure import Measured
 from edge.calibration.model import Calibration
 from edge.frames import FloatImage
-from edge.imageio import write_png
-from edge.panel import labelled_row
-from edge.register import Rectifier
-from edge.sdr import Rgb8
+from edge.images.imageio import write_png
+from edge.images.panel import labelled_row
+from edge.register.rectify import Rectifier
+from edge.tone.sdr import Rgb8
 
 USUAL_PX = 0.5
 """Reprojection error below which a calibration is called good."""

@@ -17,10 +17,10 @@ from edge.calibration.gather import board_shots, instants, session_size
 from edge.calibration.measure import BoardSession, Measured, Wishes, measure_scene
 from edge.calibration.report import report_data, verdict, write_report
 from edge.calibration.views import View
-from edge.config import load_config
-from edge.register import identity, load_calibration, parse_calibration
-from edge.run import software_version
-from edge.session import Session
+from edge.config.layers import load_config
+from edge.daemon.run import software_version
+from edge.register.rectify import identity, load_calibration, parse_calibration
+from edge.session.recording import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from edge.errors import TwinhdrError
 from edge.frames import FloatImage
 
 if TYPE_CHECKING:
-    from edge.tonemap import HdrFormat, YuvImage
+    from edge.tone.tonemap import HdrFormat, YuvImage
 
 Light: TypeAlias = tuple[float, float, float]
 """Exposure time times gain of (low, reference, high), relative to the reference: (0.25, 1, 4) at 2 EV."""

@@ -17,7 +17,7 @@ from edge.engines.store import EngineStore, engine_folder
 from edge.engines.tensorrt import TensorrtEngine
 
 if TYPE_CHECKING:
-    from edge.config_schema import FuseConfig, RigConfig
+    from edge.config.schema import FuseConfig, RigConfig
 
 
 ProofState: TypeAlias = tuple[tuple[int, int, int] | None, ...]

@@ -10,8 +10,8 @@ import numpy as np
 from edge.engines import Engine, EngineError, Light, PairCache, VideoEngine, mean_gamma
 from edge.engines.plan import Latency
 from edge.frames import FloatImage
-from edge.quality import psnr_mu
-from edge.tonemap import HdrFormat, HdrToneMapper
+from edge.judge.quality import psnr_mu
+from edge.tone.tonemap import HdrFormat, HdrToneMapper
 
 EQUAL_DB = 120.0
 """Written where two pictures are equal to the last bit, because JSON has no infinity."""

@@ -21,7 +21,7 @@ from edge.engines import EngineError, Light, PairCache, pair_numbers
 from edge.engines.gpu import Gpu, GpuError, Graph, Private, Program, Shared, TensorSpec
 from edge.engines.tone import CHROMA, DISPLAY, LIGHT, LUMA, VIDEO, display_values, padded, video_image
 from edge.frames import FloatImage
-from edge.tonemap import HdrFormat, YuvImage
+from edge.tone.tonemap import HdrFormat, YuvImage
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The tone curve in the graph: 10-bit video planes beside the radiance, computed where the radiance lies.
 
-The same signal as ``edge.tonemap``: PQ (SMPTE ST 2084) or HLG (ITU-R BT.2100), BT.2020 non-constant
+The same signal as ``edge.tone.tonemap``: PQ (SMPTE ST 2084) or HLG (ITU-R BT.2100), BT.2020 non-constant
 luminance, 4:2:0 sited left. Everything is FP32, and the curves are computed: a table like the CPU's, over all
 half floats, is a gather from memory for each value, where two powers are arithmetic that a GPU has to spare.
 
@@ -26,11 +26,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge import colour
 from edge.engines.framing import OUTPUT
 from edge.frames import FloatImage
-from edge.hdr_metadata import FrameLight
-from edge.tonemap import HdrFormat, Plane, YuvImage
+from edge.tone import colour
+from edge.tone.hdr_metadata import FrameLight
+from edge.tone.tonemap import HdrFormat, Plane, YuvImage
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

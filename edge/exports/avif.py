@@ -1,7 +1,7 @@
 """AVIF stills: 10-bit PQ in BT.2020 colours, as browsers, phones and desktops show HDR pictures today.
 
-The signal is that of the video (``edge.tonemap``), encoded as one AV1 keyframe by SVT-AV1. AVIF carries the
-code points in a ``colr`` box of type nclx, which the muxer writes.
+The signal is that of the video (``edge.tone.tonemap``), encoded as one AV1 keyframe by SVT-AV1. AVIF carries
+the code points in a ``colr`` box of type nclx, which the muxer writes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.encode import ordinary_priority
+from edge.encode.video import ordinary_priority
 from edge.frames import FloatImage
-from edge.tonemap import HdrFormat, HdrToneMapper, Plane
+from edge.tone.tonemap import HdrFormat, HdrToneMapper, Plane
 
 CRF = 4
 """Of 1 to 63. Measured on the scene workshop at 640x360: 40.0 dB PSNR-mu, where 4:2:0 alone leaves 40.2."""

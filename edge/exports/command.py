@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edge.exports.moments import Moments, Source, Span
-    from edge.session import Session
+    from edge.session.recording import Session
 
 
 def export(
@@ -79,7 +79,7 @@ def export(
 
     from edge.exports.moments import Moments, Span
     from edge.exports.pictures import check_picture
-    from edge.session import Session
+    from edge.session.recording import Session
 
     console = Console()
     if still is not None:

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from edge.encode.hdr_read import read_radiances
 from edge.errors import TwinhdrError
 from edge.frames import CameraName, FloatImage
-from edge.hdr_read import read_radiances
-from edge.imageio import replace_atomically
-from edge.line import Fused
-from edge.panel import labelled_row, stacked
-from edge.sdr import Rgb8, SdrPreview, to_jpeg
-from edge.session import HdrRecord, Session
+from edge.fuse.line import Fused
+from edge.images.imageio import replace_atomically
+from edge.images.panel import labelled_row, stacked
+from edge.session.recording import HdrRecord, Session
+from edge.tone.sdr import Rgb8, SdrPreview, to_jpeg
 
 NAME = "contact.jpg"
 FRAMES = 12
@@ -162,7 +162,7 @@ def compose(frames: Sequence[Thumbnail], group: Sequence[Thumbnail]) -> Rgb8:
 
 def _exposures_of(session: Session, record: HdrRecord, preview: SdrPreview, fused: Rgb8) -> list[Thumbnail]:
     """Low, reference and high of one fused frame from the masters; empty where they were not kept."""
-    from edge.develop import DevelopSettings, develop
+    from edge.develop.linear import DevelopSettings, develop
     from edge.refusing.images import RawFrames
 
     row: list[Thumbnail] = []

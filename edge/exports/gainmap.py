@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FloatImage
-from edge.sdr import Rgb8
+from edge.tone.sdr import Rgb8
 
 OFFSET = 1.0 / 64.0
 """Added to both pictures, so that black has a gain. The format's recommended value."""

@@ -18,11 +18,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from edge.encode.mp4 import parameter_sets, patch_content_light, without_parameter_sets
 from edge.errors import EX_CANTCREAT, TwinhdrError
-from edge.hdr_metadata import ContentLight
-from edge.imageio import replace_atomically
-from edge.mp4 import parameter_sets, patch_content_light, without_parameter_sets
-from edge.session import HdrRecord, Session
+from edge.images.imageio import replace_atomically
+from edge.session.recording import HdrRecord, Session
+from edge.tone.hdr_metadata import ContentLight
 
 
 class JoinError(TwinhdrError):

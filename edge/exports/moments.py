@@ -8,15 +8,15 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from edge.encode.hdr_read import read_radiances
 from edge.engines import open_engine
 from edge.errors import EX_DATAERR, TwinhdrError
 from edge.frames import Exposure, FloatImage
-from edge.hdr_read import read_radiances
-from edge.refuse import THREADS
 from edge.refusing.fusion import fuse_planned
 from edge.refusing.plan import planned_frames
-from edge.session import HdrRecord, Session
-from edge.session_config import session_config
+from edge.refusing.refuse import THREADS
+from edge.session.config import session_config
+from edge.session.recording import HdrRecord, Session
 
 Source: TypeAlias = Literal["auto", "masters", "video"]
 Item = TypeVar("Item")

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.errors import first_line
 from edge.frames import FloatImage
-from edge.imageio import ImageWriteError, check_output, replace_atomically, write_exr, write_png
+from edge.images.imageio import ImageWriteError, check_output, replace_atomically, write_exr, write_png
 
 KINDS: Mapping[str, str] = {
     ".exr": "scene-linear 32-bit float OpenEXR",
@@ -44,7 +44,7 @@ def write_picture(path: Path, radiance: FloatImage, note: str = "") -> None:
 
 
 def _write_png(path: Path, radiance: FloatImage) -> None:
-    from edge.sdr import apply_curve, meter
+    from edge.tone.sdr import apply_curve, meter
 
     write_png(path, apply_curve(radiance, meter(radiance)))
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from edge.errors import EX_CANTCREAT, TwinhdrError
 from edge.exports.moments import Moment, Moments, Span
-from edge.imageio import REC709_CHROMATICITIES, replace_atomically
-from edge.session import Session
-from edge.session_config import session_config
+from edge.images.imageio import REC709_CHROMATICITIES, replace_atomically
+from edge.session.config import session_config
+from edge.session.recording import Session
 
 LIST_NAME = "sequence.json"
 HALF_MAX = 65504.0

@@ -15,10 +15,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from edge.colour import linear_from_srgb
 from edge.exports.gainmap import OFFSET, GainMap, make_gain_map
 from edge.frames import FloatImage
-from edge.sdr import Rgb8, ToneCurve, apply_curve, meter
+from edge.tone.colour import linear_from_srgb
+from edge.tone.sdr import Rgb8, ToneCurve, apply_curve, meter
 
 BASE_QUALITY = 95
 MAP_QUALITY = 92

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edge.config_exposure import ExposureConfig, ReferenceExposureConfig, SecondaryExposureConfig
+from edge.config.exposure import ExposureConfig, ReferenceExposureConfig, SecondaryExposureConfig
 from edge.exposure import reference as of_reference
 from edge.exposure import secondary as of_secondary
 from edge.exposure.meter import Metered, meter_frame

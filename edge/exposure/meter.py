@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.demosaic import is_mosaic
+from edge.develop.demosaic import is_mosaic
 from edge.frames import Frame
 from hw.camera import CameraInfo
 

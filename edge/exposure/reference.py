@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edge.config_exposure import ReferenceExposureConfig
+from edge.config.exposure import ReferenceExposureConfig
 from edge.exposure.follow import Following, Pace, follow, start
 from edge.exposure.meter import Metered
 from edge.exposure.split import Limits, beats, split

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from edge.config_schema import Config
+from edge.capture.rig import OpenRig
+from edge.config.schema import Config
 from edge.exposure.control import Decision, Told
 from edge.exposure.meter import Metered
 from edge.exposure.steering import Steering, steering_of
 from edge.frames import CameraName
-from edge.health import Health
-from edge.rig import OpenRig
-from edge.sidecar import SidecarWriter
+from edge.health.health import Health
+from edge.session.sidecar import SidecarWriter
 
 
 def steered(config: Config, opened: OpenRig, health: Health, sidecar: SidecarWriter) -> Steering:

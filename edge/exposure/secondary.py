@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from edge.config_exposure import SecondaryExposureConfig
+from edge.config.exposure import SecondaryExposureConfig
 from edge.exposure.follow import Following, Pace, follow, start
 from edge.exposure.meter import FLOOR_EV, Metered
 from edge.frames import Exposure

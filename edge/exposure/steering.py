@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge.config_exposure import ExposureConfig
-from edge.config_schema import Config
+from edge.capture.rig import OpenRig
+from edge.config.exposure import ExposureConfig
+from edge.config.schema import Config
 from edge.exposure.control import ExposureControl, Eye, Told
 from edge.frames import CameraName
 from edge.pair import Stamped
-from edge.rig import OpenRig
 
 POLL_S = 0.25
 

@@ -1,4 +1,4 @@
-// One function per panel: status in, page changed. Names of figures: edge/series.py.
+// One function per panel: status in, page changed. Names of figures: edge/health/series.py.
 
 import { $, el, rows, set, value } from "./dom.js";
 import * as f from "./format.js";

@@ -8,19 +8,19 @@ from dataclasses import replace
 
 import cv2
 
-from edge.assembly import aligner_of, develop_settings
-from edge.config_schema import Config
+from edge.config.schema import Config
+from edge.develop.prepare import Preparer
 from edge.engines import Engine
 from edge.frames import Group, Rung
-from edge.fuse import Fuser
-from edge.line import Fused
-from edge.prepare import Preparer
+from edge.fuse.assembly import aligner_of, develop_settings
+from edge.fuse.fuser import Fuser
+from edge.fuse.line import Fused
+from edge.fuse.stopwatch import untimed
 from edge.refusing.images import RawFrames
 from edge.refusing.plan import PlannedFrame
-from edge.register import Calibration, Rectifier, identity, parse_calibration
-from edge.session import FrameRecord, Session
-from edge.stopwatch import untimed
-from edge.tonemap import video_format
+from edge.register.rectify import Calibration, Rectifier, identity, parse_calibration
+from edge.session.recording import FrameRecord, Session
+from edge.tone.tonemap import video_format
 
 STRIPES = 4
 """OpenCV's optical flow cuts the picture into as many stripes as it has threads, and what it finds depends on

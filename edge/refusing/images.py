@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.encode.video_read import DamagedVideoError, read_master
 from edge.errors import ImageError
 from edge.frames import CameraName, Frame, Image
-from edge.session import FrameRecord, Session
-from edge.session_frames import VIDEO_SUFFIXES, frame_of
-from edge.stills import read_counts
-from edge.video_read import DamagedVideoError, read_master
+from edge.session.frames import VIDEO_SUFFIXES, frame_of
+from edge.session.recording import FrameRecord, Session
+from edge.session.stills import read_counts
 
 KEPT = 8
 """Frames in memory: those of two pairs, taken twice."""

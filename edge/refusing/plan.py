@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.config_schema import Config
+from edge.config.schema import Config
 from edge.engines import model_path
 from edge.exposure.anchor import Anchor
 from edge.frames import CameraName, Frame, Group
 from edge.pair import Pairer, Stamped
-from edge.session import HEADER_NAME, FrameRecord, Session, SessionError
-from edge.session_config import session_config
-from edge.session_frames import frame_of
+from edge.session.config import session_config
+from edge.session.frames import frame_of
+from edge.session.recording import HEADER_NAME, FrameRecord, Session, SessionError
 
 VERSION = 1
 """Of what a task computes: a change of it makes finished segments of an interrupted run worthless."""
@@ -98,7 +98,7 @@ def planned_frames(session: Session, config: Config, drops: list[tuple[str, int]
 
 
 def cut(frames: Sequence[PlannedFrame], segment_s: float, fps: float) -> Iterator[tuple[PlannedFrame, ...]]:
-    """Runs of frames of ``segment_s`` each, as the recorder cuts them (``edge.segments``)."""
+    """Runs of frames of ``segment_s`` each, as the recorder cuts them (``edge.encode.segments``)."""
     length_ns = round((segment_s - 0.5 / fps) * 1e9)
     begin = 0
     for i, frame in enumerate(frames):

@@ -18,8 +18,8 @@ from typing import Any
 from edge.frames import Rung
 from edge.refusing.plan import Plan
 from edge.refusing.task import SegmentTask
-from edge.session import Session, SessionWriteError, refused_folder
-from edge.sidecar import FILE_NAME, SidecarWriter
+from edge.session.recording import Session, SessionWriteError, refused_folder
+from edge.session.sidecar import FILE_NAME, SidecarWriter
 
 KEY_NAME = "refused.json"
 

@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.assembly import aligner_of
+from edge.encode.recorder import HdrRecorder
 from edge.engines import open_engine
 from edge.errors import TwinhdrError
-from edge.line import Fused
-from edge.recorder import HdrRecorder
+from edge.fuse.assembly import aligner_of
+from edge.fuse.line import Fused
+from edge.fuse.stopwatch import untimed
 from edge.refusing.fusion import fuse_planned
 from edge.refusing.plan import PlannedFrame
-from edge.session import Session, SessionHeader, SessionWriteError, SessionWriter
-from edge.session_config import session_config
-from edge.sidecar import FILE_NAME, SidecarWriter
-from edge.stopwatch import untimed
+from edge.session.config import session_config
+from edge.session.recording import Session, SessionHeader, SessionWriteError, SessionWriter
+from edge.session.sidecar import FILE_NAME, SidecarWriter
 
 ENCODER_THREADS = 1
 _ENDLESS = 1e6

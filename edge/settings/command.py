@@ -12,7 +12,7 @@ import typer
 from edge.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
-    from edge.config_file import Plain
+    from edge.config.file import Plain
     from edge.settings.edit import Value
 
 app = typer.Typer(no_args_is_help=True, help="Show and change the configuration of this device.")
@@ -41,7 +41,7 @@ def show(
     Example:
       twinhdr config show exposure.reference
     """
-    from edge.config_texts import check_key
+    from edge.config.texts import check_key
     from edge.settings import edit
     from edge.settings.live import when
 

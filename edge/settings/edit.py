@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import config_file
-from edge.config import MAIN_FILE, LoadedConfig, load, shipped
-from edge.config_file import Plain
-from edge.config_texts import accepts, check_key
+from edge.config import file as config_file
+from edge.config.file import Plain
+from edge.config.layers import MAIN_FILE, LoadedConfig, load, shipped
+from edge.config.texts import accepts, check_key
 from edge.errors import ConfigError, Fault
 from edge.settings import lines
 from edge.settings.files import delete_file, read_layer, write_file

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from edge import config_file
+from edge.config import file as config_file
 from edge.durable import sync_folder
 from edge.errors import EX_CANTCREAT, ConfigError, Fault, TwinhdrError
 

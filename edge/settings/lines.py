@@ -1,6 +1,6 @@
 """One value of a YAML text set or removed, every other character of the text left as it is.
 
-The places come from the marks of PyYAML's nodes, the parser that ``edge.config_file`` reads with, so that
+The places come from the marks of PyYAML's nodes, the parser that ``edge.config.file`` reads with, so that
 what is edited here is what is read there. A library that writes a whole document anew (ruamel.yaml keeps
 comments, but not every width, quote and blank) would be a second parser with its own idea of YAML. Each
 result is parsed again: unless exactly the one value differs, `NotEditableError` is raised and no text given.
@@ -14,9 +14,9 @@ from typing import TypeAlias
 
 import yaml
 
-from edge import config_file
-from edge.config_file import Plain
-from edge.config_texts import without_password
+from edge.config import file as config_file
+from edge.config.file import Plain
+from edge.config.texts import without_password
 from edge.errors import EX_DATAERR, ConfigError, Fault, TwinhdrError
 
 Pair: TypeAlias = tuple[yaml.Node, yaml.Node]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from edge.config import LoadedConfig
-from edge.config_file import Plain
-from edge.config_schema import Config, contradictions
+from edge.config.file import Plain
+from edge.config.layers import LoadedConfig
+from edge.config.schema import Config, contradictions
 
 
 class When(Enum):

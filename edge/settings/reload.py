@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from edge.config import LoadedConfig, load
+from edge.config.layers import LoadedConfig, load
 from edge.errors import ConfigError, Fault
-from edge.health import Health
+from edge.health.health import Health
 from edge.settings import state as remembered
 from edge.settings.files import FileError
 from edge.settings.lines import shown
@@ -31,7 +31,7 @@ NAMED = 8
 class Reload:
     """The configuration of one process, from its files to its stages. One thread calls ``poll``.
 
-    ``path`` as in ``edge.config.load``; ``state``: where the device remembers, None for nowhere.
+    ``path`` as in ``edge.config.layers.load``; ``state``: where the device remembers, None for nowhere.
     """
 
     def __init__(self, begun: Start, path: Path | None, state: Path | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.config_schema import Config
+from edge.config.schema import Config
 
 
 class Running:

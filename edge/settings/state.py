@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import LoadedConfig, load, shipped
-from edge.config_file import Plain
+from edge.config.file import Plain
+from edge.config.layers import LoadedConfig, load, shipped
 from edge.errors import ConfigError, Fault
 from edge.settings import lines
 from edge.settings.files import read_layer, write_file

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from edge.capture import Intake, read_in_order, read_live
-from edge.config_schema import Config
-from edge.crew import Turn
+from edge.capture.reader import Intake, read_in_order, read_live
+from edge.config.schema import Config
+from edge.daemon.crew import Turn
 from edge.exposure.report import steered
 from edge.exposure.steering import Steering
 from edge.pair import Stamped

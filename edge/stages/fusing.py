@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from edge.assembly import Reports, build_line
-from edge.crew import Turn
+from edge.daemon.crew import Turn
 from edge.frames import CameraName, HdrFrame, Rung
-from edge.late_engines import Late
-from edge.line import Fused, FusionLine, LadderPlan
+from edge.fuse.assembly import Reports, build_line
+from edge.fuse.late_engines import Late
+from edge.fuse.line import Fused, FusionLine, LadderPlan
+from edge.fuse.stopwatch import Stopwatch
 from edge.pair import Stamped
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
-from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
 from edge.supervise.stages import Stage
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.config_schema import Config
-from edge.ladder_plan import Fusion
-from edge.preview import PreviewHub
-from edge.report import Reporter
-from edge.rig import OpenRig
-from edge.session import SessionWriter
+from edge.capture.rig import OpenRig
+from edge.config.schema import Config
+from edge.fuse.ladder_plan import Fusion
+from edge.health.report import Reporter
+from edge.session.recording import SessionWriter
+from edge.viewfinder.preview import PreviewHub
 
 
 @dataclass(frozen=True, slots=True)

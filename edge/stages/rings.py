@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from edge.crew import Turn, TurnOver
+from edge.daemon.crew import Turn, TurnOver
 from edge.frames import CameraName
-from edge.line import Fused
+from edge.fuse.line import Fused
+from edge.health.report import Reporter
 from edge.pair import Stamped
-from edge.report import Reporter
 from edge.ring import Closed, Ring
 
 T = TypeVar("T")

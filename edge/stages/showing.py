@@ -7,18 +7,18 @@ import threading
 import time
 from dataclasses import replace
 
-from edge.config_schema import Config
-from edge.crew import Turn
+from edge.config.schema import Config
+from edge.daemon.crew import Turn
+from edge.encode.sink import CLOSE_S
 from edge.errors import ImageError
 from edge.exports.contact import ContactSheet, save_sheet
-from edge.line import Fused
-from edge.sdr import Rgb8
-from edge.sink import CLOSE_S
+from edge.fuse.line import Fused
+from edge.fuse.stopwatch import Stopwatch
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
-from edge.stopwatch import Stopwatch
 from edge.supervise.heat import Allowance
-from edge.viewer import Viewer
+from edge.tone.sdr import Rgb8
+from edge.viewfinder.viewer import Viewer
 
 log = logging.getLogger(__name__)
 

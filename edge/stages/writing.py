@@ -6,17 +6,17 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from edge.config_schema import Config
-from edge.crew import Turn
-from edge.flicker import mean_mu_luminance
+from edge.config.schema import Config
+from edge.daemon.crew import Turn
+from edge.encode.masters import MasterSettings, MasterWriter
+from edge.encode.recorder import SAMPLE_STEP, HdrRecorder
 from edge.frames import CameraName
-from edge.line import Fused
-from edge.masters import MasterSettings, MasterWriter
+from edge.fuse.line import Fused
+from edge.fuse.stopwatch import Stopwatch
+from edge.judge.flicker import mean_mu_luminance
 from edge.pair import Stamped
-from edge.recorder import SAMPLE_STEP, HdrRecorder
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
-from edge.stopwatch import Stopwatch
 from edge.supervise.pulse import Progress
 
 

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from edge.durable import sync_folder
 from edge.errors import EX_CANTCREAT, EX_NOINPUT, TwinhdrError
-from edge.session import HEADER_NAME
-from edge.session_format import header_from_json
-from edge.sidecar import FILE_NAME
+from edge.session.format import header_from_json
+from edge.session.recording import HEADER_NAME
+from edge.session.sidecar import FILE_NAME
 from edge.store.lock import is_held, open_regular, removing
 from edge.store.names import DELETING, number_of
 

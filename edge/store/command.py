@@ -96,7 +96,7 @@ def delete(
 
 
 def _root(root: Path | None, config: Path | None) -> Path:
-    from edge.config import load
+    from edge.config.layers import load
 
     return root if root is not None else load(config).config.store.root
 

@@ -59,6 +59,9 @@ class Loss:
 
 Key = tuple[str, CameraName, str]
 
+SLOW_NS: Final = 2_000_000_000
+"""A write that takes longer is told."""
+
 
 class DiskGate:
     """Any thread may call any method; none of them waits for the disk."""
@@ -143,6 +146,15 @@ class DiskGate:
         """How long the oldest write that is under way has been waiting for the disk."""
         begun = list(self._writes.values())
         return self._clock_ns() - min(begun) if begun else 0
+
+    def waits(self, thread: int | None) -> bool:
+        """Whether a thread, by its ``threading.get_ident``, waits for the disk now."""
+        return thread in self._writes
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether nothing can be recorded: the gate is closed, or the disk does not answer."""
+        return self._blocked is not None or self.waiting_ns() > SLOW_NS
 
 
 TEXTS: Final[dict[str, tuple[str, str]]] = {

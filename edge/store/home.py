@@ -10,7 +10,7 @@ import errno
 import os
 from pathlib import Path
 
-from edge.session import HEADER_NAME, write_whole
+from edge.session.recording import HEADER_NAME, write_whole
 
 PROBE = ".probe"
 _PROBE_BYTES = 65_536

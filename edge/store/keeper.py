@@ -1,7 +1,7 @@
 """Keeps the disk of a running recording: watches it, makes room, closes the gate and opens it again.
 
-``StoreKeeper.round`` runs once a second in a thread of its own (`edge.housekeeping`), because each of its
-questions may wait for a disk that does not answer.
+``StoreKeeper.round`` runs once a second in a thread of its own (`edge.daemon.housekeeping`), because each of
+its questions may wait for a disk that does not answer.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.config_schema import StoreConfig
-from edge.session import SessionWriter
+from edge.config.schema import StoreConfig
+from edge.session.recording import SessionWriter
 from edge.store.catalogue import KEPT, list_sessions
 from edge.store.eraser import Deleted, Eraser, segments_of
 from edge.store.gate import DiskGate

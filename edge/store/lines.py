@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from edge.sink import CLOSE_S, DiskSync
+from edge.encode.sink import CLOSE_S, DiskSync
 from edge.store.gate import DiskGate
 from edge.store.lock import hold
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from edge.durable import sync_folder
 from edge.errors import TwinhdrError
-from edge.session import HEADER_NAME
-from edge.sidecar import FILE_NAME
+from edge.session.recording import HEADER_NAME
+from edge.session.sidecar import FILE_NAME
 from edge.store.catalogue import SessionEntry, hidden_folders, list_sessions, remove_hidden
 from edge.store.eraser import segments_of
 from edge.store.home import PROBE
@@ -67,7 +67,7 @@ def recover(entry: SessionEntry, tell: Tell) -> None:
 
 def remove_empty(session: Path) -> None:
     """Delete video files that were begun and hold no frame. Raises OSError."""
-    from edge.video_read import DamagedVideoError, count_frames
+    from edge.encode.video_read import DamagedVideoError, count_frames
 
     for segment in segments_of(session):
         if segment.size_bytes < _HEADER_ONLY:
@@ -81,7 +81,7 @@ def remove_empty(session: Path) -> None:
 
 def _of_stream(session: Path, files: list[Segment]) -> dict[str, Any]:
     """What the last file of a stream holds."""
-    from edge.video_read import DamagedVideoError, count_frames
+    from edge.encode.video_read import DamagedVideoError, count_frames
 
     last = max(files, key=lambda s: s.number)
     found: dict[str, Any] = {"file": last.file, "frames": 0, "size_bytes": last.size_bytes}

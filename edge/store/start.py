@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.health import Health
-from edge.session import SessionHeader, SessionWriteError, SessionWriter
+from edge.health.health import Health
+from edge.session.recording import SessionHeader, SessionWriteError, SessionWriter
 from edge.store.gate import TEXTS, DiskGate, cause_of
 from edge.store.names import new_session_folder
 

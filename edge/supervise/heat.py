@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edge.config_thermal import ThermalConfig
+from edge.config.thermal import ThermalConfig
 from edge.frames import Rung
 
 LEAST_TRIP_CELSIUS = 60.0

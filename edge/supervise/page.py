@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.health import Health
+from edge.health.health import Health
 from edge.supervise.budget import Budget
 
 ASK_S = 2.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge.errors import TwinhdrError, UnavailableError, first_line
-from edge.health import Health
+from edge.health.health import Health
 from edge.supervise.notify import Notifier
 from hw.camera import CameraError, TriggerError
 

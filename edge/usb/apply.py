@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.config import MAIN_FILE, LoadedConfig
+from edge.config.layers import MAIN_FILE, LoadedConfig
 from edge.errors import ConfigError, Fault
 from edge.settings import edit
 from edge.settings.files import delete_file, read_layer, write_file

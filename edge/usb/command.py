@@ -98,8 +98,8 @@ def _visited(folder: Path, config: Path | None, state: Path | None) -> list[str]
 
 
 def _device(config: Path | None, state: Path | None) -> Device:
-    from edge.config import MAIN_FILE, load
-    from edge.config_web import WebConfig
+    from edge.config.layers import MAIN_FILE, load
+    from edge.config.web import WebConfig
     from edge.errors import ConfigError
     from edge.usb.apply import Device
     from edge.usb.ledger import FOLDER, Ledger

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge.config_web import WebConfig
+from edge.config.web import WebConfig
 from edge.errors import UnavailableError
 from edge.usb.probation import Sample
 

@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from edge import config_file
-from edge.config_section import Section
+from edge.config import file as config_file
+from edge.config.section import Section
 from edge.durable import sync_folder
 from edge.errors import EX_NOINPUT, ConfigError, Fault, TwinhdrError
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.config import load
+from edge.config.layers import load
 from edge.errors import TwinhdrError
 from edge.usb.apply import Device, apply_config, settle
 from edge.usb.export import Logs, export

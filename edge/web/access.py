@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from edge.config_web import WebConfig
-from edge.findings import Finding
+from edge.config.web import WebConfig
+from edge.doctor.findings import Finding
 from edge.web.hosts import is_loopback
 from edge.web.password import PasswordError, read
 

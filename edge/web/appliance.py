@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge.config_schema import Config
+from edge.config.schema import Config
 from edge.errors import TwinhdrError
-from edge.health import Health
-from edge.preview import PreviewHub
+from edge.health.health import Health
+from edge.viewfinder.preview import PreviewHub
 from edge.web import tls
 from edge.web.access import access_findings
 from edge.web.archive import ArchiveRoutes

@@ -1,4 +1,4 @@
-"""A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.series`.
+"""A `HealthSnapshot` as Prometheus metrics: names, help and units from the table in `edge.health.series`.
 
 ``python -m edge.web.metrics > docs/metrics.md`` writes the documentation of the names.
 """
@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edge.series import SERIES, Kind, Series
-from edge.snapshot import HealthSnapshot
+from edge.health.series import SERIES, Kind, Series
+from edge.health.snapshot import HealthSnapshot
 
 CONDITION: Final = ("twinhdr_condition_ok", "1 while the named condition holds", ("condition", "severity"))
 BEAT: Final = (

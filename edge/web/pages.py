@@ -14,8 +14,8 @@ from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from edge.health import Health
-from edge.snapshot import HealthSnapshot
+from edge.health.health import Health
+from edge.health.snapshot import HealthSnapshot
 from edge.web.metrics import registry
 from edge.web.routing import TEXT, Answer, Message, Parameter, Route, answer
 from edge.web.streams import Places, UntilGone, write
@@ -113,7 +113,7 @@ class PageRoutes:
             "/api/status",
             self.status,
             "Everything that is known now",
-            {200: Answer("figures by name and labels; edge/series.py has the names", model=Status)},
+            {200: Answer("figures by name and labels; edge/health/series.py has the names", model=Status)},
         )
         yield Route(
             "GET",

@@ -28,7 +28,7 @@ def password(
     Example:
       sudo twinhdr password
     """
-    from edge.config import load_config
+    from edge.config.layers import load_config
     from edge.web.password import PasswordError, PasswordFileError, hashed, write
 
     file = load_config(config).web.password_file

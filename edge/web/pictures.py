@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from edge.preview import Picture, PreviewHub
+from edge.viewfinder.preview import Picture, PreviewHub
 from edge.web.routing import TEXT, Answer, Parameter, Route
 from edge.web.streams import Places, UntilGone, write
 

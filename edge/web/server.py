@@ -22,8 +22,8 @@ from typing import Final
 from aiohttp import web
 
 from edge.errors import EX_UNAVAILABLE, TwinhdrError
-from edge.health import Health
-from edge.preview import PreviewHub
+from edge.health.health import Health
+from edge.viewfinder.preview import PreviewHub
 from edge.web.account import AccountRoutes
 from edge.web.disk import DiskThreads
 from edge.web.guard import BugsOnly, add_headers, guard

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from edge.config import LoadedConfig
+from edge.config.layers import LoadedConfig
 from edge.errors import ConfigError, Fault
 from edge.settings import edit
 from edge.settings.files import FileError

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge.align import Aligner
 from edge.frames import FloatImage
+from edge.register.align import Aligner
 from export.ablation.rows import BASE, ROWS, row_config
 from export.eafnet.config import EafnetConfig
 from export.eafnet.model import Eafnet

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.align import Aligner
 from edge.frames import FloatImage
-from edge.merge import Merger
+from edge.fuse.merge import Merger
+from edge.register.align import Aligner
 from export.compare.row import Method
 from export.eafnet.config import EafnetConfig
 from export.training.brackets import GAMMA, Sample, registered
@@ -66,7 +66,7 @@ def radiance_merge(sample: Sample) -> FloatImage:
 
 
 def masked_merge(sample: Sample) -> FloatImage:
-    """The device's rung below the networks (``edge.merge``): pixels that disagree keep the reference."""
+    """The device's rung below the networks (``edge.fuse.merge``): pixels that disagree keep the reference."""
     low, unit, high = (float(e) for e in sample.exposure)
     merger = Merger()
     pair = merger.prepare_pair(sample.low, sample.high, (low, unit, high))

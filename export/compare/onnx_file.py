@@ -11,7 +11,7 @@ from edge.engines import EngineError, mean_gamma
 from edge.engines.onnx import OnnxEngine
 from edge.errors import first_line
 from edge.frames import FloatImage
-from edge.quality import MU
+from edge.judge.quality import MU
 from export.compare.contract import Contract, Kind, contract_file, read_contract
 from export.compare.merges import OnReference, aligned
 from export.compare.row import Method, Row

@@ -87,12 +87,12 @@ def engine(
 
 def run(jobs: Sequence[object], platform: Platform, folder: Path | None, *, force: bool) -> int:
     """Build ``jobs`` (BuildJob) one after the other; one that fails does not stop the next. The exit code."""
-    from edge.doctor_engines import described
+    from edge.daemon.run import software_version
+    from edge.doctor.engines import described
     from edge.engines import EngineError
     from edge.engines.build import BuildJob, Tools, build
     from edge.engines.onnx import OnnxEngine
     from edge.engines.store import EngineStore, engine_folder
-    from edge.run import software_version
 
     store = EngineStore(folder or engine_folder())
     date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -156,7 +156,7 @@ def _jobs(
     models: Sequence[str], size: tuple[int, int] | None, cut: str | None, config: Path | None, level: int
 ) -> list[object]:
     """What is asked for, the rest from the configuration. Raises ConfigError and EngineError."""
-    from edge.config import load_config
+    from edge.config.layers import load_config
     from edge.engines import model_path
     from edge.engines.build import BuildJob
     from edge.engines.choice import wanted_engines

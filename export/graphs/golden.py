@@ -15,9 +15,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.align import Aligner
 from edge.frames import Exposure, FloatImage
-from edge.quality import mu_law, psnr
+from edge.judge.quality import mu_law, psnr
+from edge.register.align import Aligner
 from export.training.brackets import Sample, make_sample, registered
 from hw.simulator.library import scene_stage, scene_world
 from hw.simulator.sensor import Sensor

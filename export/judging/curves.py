@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
-from edge.panel import BACKGROUND, INK
-from edge.sdr import Rgb8
+from edge.images.panel import BACKGROUND, INK
+from edge.tone.sdr import Rgb8
 
 SIZE = (960, 300)
 LEFT, RIGHT, TOP, BOTTOM = 70, 12, 44, 30

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
-from edge.imageio import write_png
+from edge.images.imageio import write_png
 from export.command import fail, need_folder, need_torch, out_folder
 from export.compare.merges import OnReference
 from export.compare.onnx_file import onnx_row

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from edge.frames import FloatImage
-from edge.panel import GAP, INK, labelled_row, stacked
-from edge.sdr import Rgb8
+from edge.images.panel import GAP, INK, labelled_row, stacked
+from edge.tone.sdr import Rgb8
 from export.judging.judged import Case
 from export.judging.metrics import mu_law
 

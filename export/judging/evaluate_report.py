@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from edge.imageio import replace_atomically
+from edge.images.imageio import replace_atomically
 from export.judging.judge import TITLES, Figures, Report
 
 DIGITS = {"psnr_mu": 2, "psnr_linear": 2, "colorvideovdp": 2, "ssim_mu": 4, "ssim_linear": 4, "t_ssim": 4}

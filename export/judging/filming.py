@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from edge.develop import DevelopSettings, develop
+from edge.develop.linear import DevelopSettings, develop
 from edge.frames import CameraName, Exposure, FloatImage, Frame
 from edge.pair import Stamped
 from hw.simulator.scene import REFERENCE_VIEW, View, World

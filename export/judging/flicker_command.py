@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.errors import TwinhdrError
-from edge.imageio import write_png
-from edge.panel import stacked
-from edge.sdr import Rgb8
+from edge.images.imageio import write_png
+from edge.images.panel import stacked
+from edge.tone.sdr import Rgb8
 from export.command import fail, out_folder
 from export.compare import merges
 from export.compare.merges import OnReference

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.align import stand_in
-from edge.assembly import develop_settings
+from edge.develop.prepare import Prepared, Preparer
 from edge.frames import CameraName, FloatImage, Group
+from edge.fuse.assembly import develop_settings
+from edge.fuse.stopwatch import untimed
 from edge.pair import Pairer, Stamped
-from edge.prepare import Prepared, Preparer
-from edge.register import Calibration, Rectifier, identity, parse_calibration
-from edge.session import Session, SessionError
-from edge.session_config import session_config
-from edge.stopwatch import untimed
+from edge.register.align import stand_in
+from edge.register.rectify import Calibration, Rectifier, identity, parse_calibration
+from edge.session.config import session_config
+from edge.session.recording import Session, SessionError
 from export.judging.judged import Case
 from export.training.brackets import Sample, gamma_mean
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.frames import FloatImage
-from edge.quality import mu_law, psnr
+from edge.judge.quality import mu_law, psnr
 from export.judging.metrics_ssim import same_shape, ssim, ssim_linear, ssim_map, ssim_mu
 from export.judging.metrics_video import (
     l_avg,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError
 from edge.frames import FloatImage
-from edge.quality import mu_law
+from edge.judge.quality import mu_law
 
 WINDOW = 11
 SIGMA = 1.5

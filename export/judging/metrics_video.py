@@ -4,7 +4,7 @@
 open. What we take, and why:
 
 - *Luminance* is Rec. 709 (BT.709-6, table 3) of the linear image, then the mu-law, then the mean over pixels:
-  as the recorder's own gauge (``edge.flicker``) has it, so that a figure of the laboratory and one of a
+  as the recorder's own gauge (``edge.judge.flicker``) has it, so that a figure of the laboratory and one of a
   recording compare. The mu domain, because linear means follow a few highlights that an eye hardly weighs.
 - *L_avg* is the mean over the frames of that luminance; ``luminances`` is its curve over time.
 - *LSD* is the standard deviation of the curve. A scene that gets brighter has one, too: against a truth we
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import FloatImage
-from edge.quality import mu_law
+from edge.judge.quality import mu_law
 from export.judging.metrics_ssim import ssim
 
 LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)

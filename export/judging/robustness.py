@@ -13,8 +13,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge.align import Aligner
 from edge.frames import FloatImage
+from edge.register.align import Aligner
 from export.compare.merges import reference_only
 from export.compare.row import Method
 from export.judging.metrics import psnr_linear, psnr_mu

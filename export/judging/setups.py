@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.align import stand_in
 from edge.frames import Exposure, FloatImage
 from edge.pair import Pair, nearest_pair
+from edge.register.align import stand_in
 from export.judging.filming import Film
 from export.training.brackets import Sample, gamma_mean
 from hw.simulator.library import scene_world

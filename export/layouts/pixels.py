@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.errors import TwinhdrError
 from edge.frames import FloatImage
-from edge.imageio import GAMMA, MAX_PIXELS, read_linear
+from edge.images.imageio import GAMMA, MAX_PIXELS, read_linear
 from edge.native import native_messages
 from export.layouts.bracket import DatasetError
 from hw.simulator.radiance import load_radiance
@@ -18,7 +18,7 @@ from hw.simulator.radiance import load_radiance
 def read_exposure(path: Path, gamma: float = GAMMA) -> FloatImage:
     """One exposure as (H, W, 3) float32 linear RGB in [0, 1]; ``gamma`` is what the dataset was coded with.
 
-    8 and 16 bit PNG, TIFF and JPEG, or linear EXR (``edge.imageio``). Raises ImageError.
+    8 and 16 bit PNG, TIFF and JPEG, or linear EXR (``edge.images.imageio``). Raises ImageError.
     """
     image = read_linear(path)
     return image if gamma == GAMMA else np.power(image, np.float32(gamma / GAMMA))

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edge.frames import FloatImage
-from edge.imageio import GAMMA
+from edge.images.imageio import GAMMA
 from export.layouts.bracket import Bracket, DatasetError
 from export.layouts.exposures import FEWEST, WELL_EXPOSED, exposure_file, read_light
 from export.layouts.pixels import read_exposure, read_radiance

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.align import Aligner
+from edge.register.align import Aligner
 from export.layouts.bracket import Bracket, DatasetError
 from export.training.brackets import Sample, registered
 from export.training.data import TILE, tiles

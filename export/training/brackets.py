@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.align import Aligner
-from edge.demosaic import Quality
-from edge.develop import DevelopSettings, develop
+from edge.develop.demosaic import Quality
+from edge.develop.linear import DevelopSettings, develop
 from edge.frames import Exposure, FloatImage
+from edge.register.align import Aligner
 from hw.simulator.motion import Motion
 from hw.simulator.scene import Stage, World, make_world
 from hw.simulator.sensor import Raw, Sensor

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.align import Aligner, stand_in
 from edge.frames import FloatImage
+from edge.register.align import Aligner, stand_in
 from export.training.brackets import (
     Sample,
     gamma_mean,
@@ -144,7 +144,7 @@ class Pool:
         """(batch, 12, size, size), exposure (batch, 3), mean (batch, 3), all float32.
 
         Random crop, flip, quarter turn and channel permutation; now and then low or high is missing and
-        made from the reference, as ``edge.align`` does. Raises LookupError on an empty pool.
+        made from the reference, as ``edge.register.align`` does. Raises LookupError on an empty pool.
         """
         if not self._index:
             raise LookupError(f"{self.folder}: no training shards yet; start `twinhdr-export render` first")

@@ -32,7 +32,7 @@ class GpuPool:
     def draw(self, seed: tuple[int, int, int], batch: int, size: int) -> Batch:
         """Random crops, flips, quarter turns and channel permutations: a function of ``seed`` and the device.
 
-        Now and then low or high is missing and made from the reference, as ``edge.align`` does.
+        Now and then low or high is missing and made from the reference, as ``edge.register.align`` does.
         """
         mixed = (seed[0] * 0x9E3779B1 + seed[1] * 0x85EBCA77 + seed[2] * 0xC2B2AE3D) % 2**63
         generator = torch.Generator(self.device).manual_seed(mixed)

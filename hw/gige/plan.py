@@ -10,7 +10,7 @@ from hw.gige.discovery import Selector
 from hw.gige.shutter import Alternation
 
 if TYPE_CHECKING:
-    from edge.config_schema import Config
+    from edge.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)

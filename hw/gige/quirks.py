@@ -71,7 +71,7 @@ TABLE: Final[tuple[tuple[str, str, Quirks], ...]] = (
     ("aravis", "fake", Quirks(gain_raw_per_db=1.0)),
 )
 """Wrong ticks (x10 and x0.694 on some Hikrobot models) follow the firmware, not the model: they are measured
-when the camera is opened (``hw.gige.setup``) and again from the frames (``edge.ticks``)."""
+when the camera is opened (``hw.gige.setup``) and again from the frames (``edge.timing.ticks``)."""
 
 
 def quirks_of(vendor: str, model: str) -> Quirks:

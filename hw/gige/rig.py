@@ -11,7 +11,7 @@ from hw.gige.camera import GigeCamera
 from hw.gige.plan import camera_plan
 
 if TYPE_CHECKING:
-    from edge.config_schema import Config
+    from edge.config.schema import Config
 
 ACTION_SOURCE = "Action1"
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from edge.ticks import KNOWN_TICK_RATIOS, SNAP_TOLERANCE
+from edge.timing.ticks import KNOWN_TICK_RATIOS, SNAP_TOLERANCE
 from hw.camera import CameraError, CameraInfo
 from hw.gige import gvcp
 from hw.gige import quirks as q
@@ -158,8 +158,8 @@ def _region(nodes: Nodes, plan: CameraPlan) -> None:
 class TickWatch:
     """Compares a GigE camera's clock with the host's while it is being set up.
 
-    Enough to tell x10 and x0.694 from 1; ``edge.ticks`` learns it again from the frames. Cameras that cannot
-    latch their clock count as right.
+    Enough to tell x10 and x0.694 from 1; ``edge.timing.ticks`` learns it again from the frames. Cameras that
+    cannot latch their clock count as right.
     """
 
     def __init__(self, device: Any, where: str) -> None:

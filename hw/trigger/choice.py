@@ -12,7 +12,7 @@ from hw.trigger.plan import PacePlan, pace_plan
 from hw.trigger.start import ActionTrigger, NoTrigger, SoftwareTrigger
 
 if TYPE_CHECKING:
-    from edge.config_schema import Config
+    from edge.config.schema import Config
 
 
 def open_trigger(

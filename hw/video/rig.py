@@ -20,7 +20,7 @@ from hw.video.source import PictureSource
 from hw.video.uri import VideoUri, parse_uri
 
 if TYPE_CHECKING:
-    from edge.config_schema import Config
+    from edge.config.schema import Config
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.session import Session
-from edge.video_read import count_frames
+from edge.encode.video_read import count_frames
+from edge.session.recording import Session
 
 S = 1_000_000_000
 

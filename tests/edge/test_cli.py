@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import OpenEXR
 import pytest
-from tiny_model import write_tiny_model
 from typer.testing import CliRunner, Result
 
-from edge import check as check_module
 from edge.cli import app
-from edge.config import DEFAULTS
+from edge.commands import check as check_module
+from edge.config.layers import DEFAULTS
+from tests.edge.tiny_model import write_tiny_model
 
 COMMANDS = ("run", "check", "fuse", "refuse", "info", "doctor", "bench", "demo")
 ROOT = Path(__file__).parents[2]

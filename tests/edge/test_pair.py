@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import HIGH, LOW, REFERENCE, arrivals, frame, rig_spec
 
 from edge.frames import Exposure, Group
 from edge.pair import (
@@ -23,6 +22,7 @@ from edge.pair import (
     nearest_pair,
 )
 from hw.simulator.spec import Faults
+from tests.edge.streams import HIGH, LOW, REFERENCE, arrivals, frame, rig_spec
 
 MS = 1_000_000
 READOUT_NS = 8 * MS
@@ -175,7 +175,7 @@ def test_four_reference_frames_share_a_pair_at_30_and_15() -> None:
 
 def test_real_stamps_do_not_split_a_pair() -> None:
     """Jitter of arrivals and drift of clocks must not decide which pair a frame gets."""
-    from edge.timebase import TimeBase
+    from edge.timing.timebase import TimeBase
 
     base, items = TimeBase(), []
     for arrival in arrivals(rig_spec(drift_ppm=(100.0, -100.0)), 6.0):
@@ -347,7 +347,7 @@ def test_ties_and_ages() -> None:
 
 def test_simulated_losses_never_leave_a_pair_upside_down() -> None:
     """Lost and late exposures together: low must stay below high in every group."""
-    from edge.timebase import TimeBase
+    from edge.timing.timebase import TimeBase
 
     base = TimeBase()
     spec = rig_spec(3, faults=Faults(lost_share=0.1, late_exposure_share=0.1))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge.frames import FloatImage
-from edge.imageio import write_exr
+from edge.images.imageio import write_exr
 
 HEIGHT, WIDTH = 48, 64
 STOPS = (-2.0, 0.0, 2.0)

@@ -11,7 +11,7 @@ from brackets_known import still
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engines import EngineError
-from edge.quality import mu_law
+from edge.judge.quality import mu_law
 from export.compare.merges import OnReference, aligned
 from export.compare.onnx_file import onnx_row
 from tests.edge.tiny_model import write_tiny_model

@@ -11,7 +11,7 @@ import pytest
 from bracket_sets import STOPS, exposed, radiance, write_coded
 from typer.testing import CliRunner
 
-from edge.imageio import write_exr
+from edge.images.imageio import write_exr
 from export.cli import app
 from tests.edge.tiny_model import write_tiny_model
 

@@ -11,8 +11,8 @@ from bracket_sets import radiance
 from brackets_known import moved, still
 from typer.testing import CliRunner
 
-from edge.align import Aligner
-from edge.imageio import write_exr
+from edge.images.imageio import write_exr
+from edge.register.align import Aligner
 from export.cli import app
 from export.compare.merges import radiance_merge
 from export.judging.metrics import psnr_mu
@@ -24,7 +24,7 @@ class NoAligner(Aligner):
     """Takes everything as it comes."""
 
     def align(self, reference, low, high, light):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        from edge.align import Aligned, stand_in
+        from edge.register.align import Aligned, stand_in
 
         low = stand_in(reference, light[0] / light[1]) if low is None else low
         high = stand_in(reference, light[2] / light[1]) if high is None else high

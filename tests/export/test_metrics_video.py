@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-import edge.flicker
+import edge.judge.flicker
 from export.judging.metrics import (
     l_avg,
     lsd,
@@ -47,7 +47,7 @@ def test_luminance_agrees_with_the_formula_and_with_the_recorder() -> None:
     for image in moving(noise=0.01):
         y = 0.2126 * image[..., 0] + 0.7152 * image[..., 1] + 0.0722 * image[..., 2]
         assert mean_luminance(image) == pytest.approx(float(mu_of(y).mean()), rel=FOUR_DIGITS)
-        recorder = edge.flicker.mean_mu_luminance(image * np.float32(4.0), full_scale=4.0)
+        recorder = edge.judge.flicker.mean_mu_luminance(image * np.float32(4.0), full_scale=4.0)
         assert mean_luminance(image) == pytest.approx(recorder, rel=FOUR_DIGITS)
 
 
@@ -69,7 +69,7 @@ def test_l_avg_and_lsd_agree_with_the_statistics_of_python() -> None:
     assert l_avg(curve) == pytest.approx(statistics.fmean(other), rel=FOUR_DIGITS)
     assert lsd(curve) == pytest.approx(statistics.pstdev(other), rel=FOUR_DIGITS)
     truth = luminances(moving())
-    assert lsd(curve, truth) == pytest.approx(edge.flicker.lsd(curve, truth))
+    assert lsd(curve, truth) == pytest.approx(edge.judge.flicker.lsd(curve, truth))
 
 
 def test_flicker_is_counted_and_the_scene_is_not() -> None:

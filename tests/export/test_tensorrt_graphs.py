@@ -1,7 +1,7 @@
 """Every network of the family as NVIDIA's own parser and builder see it, for SM 8.6 and without a GPU.
 
-Shipped ones are built in tests/edge/test_nvinfer.py too; here are those that nobody has trained yet, with
-random weights: what a builder refuses are operators, types and shapes.
+Shipped ones are built in tests/edge/engines/test_nvinfer.py too; here are those that nobody has trained yet,
+with random weights: what a builder refuses are operators, types and shapes.
 """
 
 from __future__ import annotations

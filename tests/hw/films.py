@@ -10,8 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.colour import srgb_from_linear
 from edge.frames import Exposure
+from edge.tone.colour import srgb_from_linear
 from hw.simulator.scene import World
 
 REFERENCE_US = 8_000.0

@@ -18,9 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
-from edge.cameras_command import print_cameras
-from edge.config import load_config
-from edge.doctor_cameras import check_gige
+from edge.commands.cameras import print_cameras
+from edge.config.layers import load_config
+from edge.doctor.cameras import check_gige
 from edge.errors import TwinhdrError
 from edge.frames import CameraName, Exposure, Frame
 from hw.gige import gvcp

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.config import load_config
+from edge.config.layers import load_config
 from tests.hw.gige_net import (
     NEEDS_ARAVIS,
     NEEDS_BUFFER,

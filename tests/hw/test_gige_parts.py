@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from edge.capture import Intake
+from edge.capture.reader import Intake
 from edge.errors import UnavailableError
 from edge.frames import CameraName, Exposure, Frame, FrameStatus
 from edge.pair import Stamped

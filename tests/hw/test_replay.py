@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.encode.masters import MasterWriter
 from edge.frames import CameraName, Exposure, Frame
-from edge.masters import MasterWriter
-from edge.session import Session, SessionError, SessionHeader, SessionWriter
+from edge.session.recording import Session, SessionError, SessionHeader, SessionWriter
 from hw.camera import CameraError, CameraInfo, Rig
 from hw.replay import EndOfRecordingError, ReplayRig
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import edge
-from edge.config_schema import Config
+from edge.config.schema import Config
 from hw.rig import pace_factor, simulator_spec
 
 

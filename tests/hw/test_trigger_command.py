@@ -11,9 +11,9 @@ from trigger_board import NEEDS_EMULATOR, Build, LiveBoard
 from typer.testing import CliRunner
 
 from edge.cli import app
-from edge.config import ConfigError, load_config
-from edge.config_schema import Config
-from edge.doctor_trigger import board_finding, check_trigger, firmware_finding
+from edge.config.layers import ConfigError, load_config
+from edge.config.schema import Config
+from edge.doctor.trigger import board_finding, check_trigger, firmware_finding
 from hw.camera import TriggerError
 from hw.trigger.board import Board, BoardInfo, ResetCause
 from hw.trigger.board_trigger import BoardTrigger, StartPlan

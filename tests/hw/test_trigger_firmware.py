@@ -64,7 +64,7 @@ def test_a_line_that_is_held_falls_at_stop(trigger_build: Build) -> None:
     record = run_script(
         trigger_build, HELLO + ask(1, Command.START, 0, cycles=60 * CYCLES_PER_MS) + ask(2, Command.STOP)
     )
-    assert [(edge.line, edge.level) for edge in record.edges] == [(0, 1), (1, 1), (0, 0), (1, 0)]
+    assert [(edge.fuse.line, edge.level) for edge in record.edges] == [(0, 1), (1, 1), (0, 0), (1, 0)]
     assert record.edges[2].cycle == record.edges[3].cycle
     assert record.edges[2].cycle - record.edges[0].cycle > 60 * CYCLES_PER_MS
 
@@ -111,7 +111,7 @@ def test_paced_lines_keep_their_ticks(
     assert record.edges[0].cycle == record.edges[1].cycle, "the first rise is common"
     late = []
     for line in (0, 1):
-        edges = [edge for edge in record.edges if edge.line == line]
+        edges = [edge for edge in record.edges if edge.fuse.line == line]
         count = seconds * 2_000_000 // periods[line]
         ticks = [tick for i in range(count) for tick in (i * periods[line], i * periods[line] + widths[line])]
         assert len(edges) >= len(ticks)
@@ -130,7 +130,7 @@ def test_the_fastest_lines_keep_their_ticks_under_traffic(trigger_build: Build) 
     )
     first = record.edges[0].cycle
     for line in (0, 1):
-        cycles = [edge.cycle - first for edge in record.edges if edge.line == line]
+        cycles = [edge.cycle - first for edge in record.edges if edge.fuse.line == line]
         late = [cycle - i * 100 * CYCLES_PER_TICK for i, cycle in enumerate(cycles[:-1])]
         assert len(cycles) > 10_000
         assert max(late) - min(late) < CYCLES_PER_TICK

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.config_schema import Config
+from edge.config.schema import Config
 from edge.frames import Rung
-from edge.session import Session
+from edge.session.recording import Session
 from hw.simulator.library import scene_world
 
 ROOT = Path(__file__).resolve().parents[2]

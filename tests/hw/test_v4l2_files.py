@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from films import HIGH, LOW, REFERENCE_US, coded, film
 
-from edge.config import load_config
-from edge.config_schema import Config
+from edge.capture.rig import open_rig
+from edge.config.layers import load_config
+from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.frames import Exposure, Frame, FrameStatus, Rung
-from edge.rig import open_rig
-from edge.session import Session
+from edge.session.recording import Session
 from hw.camera import Camera, CameraError, EndOfRecordingError
 from hw.simulator.library import scene_world
 from hw.simulator.scene import World
@@ -87,7 +87,7 @@ def test_pictures_are_those_of_the_file(config_of: ConfigOf, films: tuple[Path, 
 
 def test_two_files_become_an_hdr_recording(config_of: ConfigOf, films: tuple[Path, Path]) -> None:
     """What two webcams filmed must come out as radiance, not as gamma counts taken for radiance."""
-    from edge.run import run_daemon
+    from edge.daemon.run import run_daemon
 
     config = config_of(settings(films))
     folder = config.store.root / "session"

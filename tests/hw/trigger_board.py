@@ -67,7 +67,7 @@ class Record:
 
     def rises(self, line: int) -> list[int]:
         """Cycles at which a line rose."""
-        return [edge.cycle for edge in self.edges if edge.line == line and edge.level]
+        return [edge.cycle for edge in self.edges if edge.fuse.line == line and edge.level]
 
 
 class Build:

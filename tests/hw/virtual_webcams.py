@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.colour import linear_from_srgb
-from edge.config import load_config
+from edge.capture.rig import open_rig
+from edge.config.layers import load_config
 from edge.frames import Frame, FrameStatus
-from edge.rig import open_rig
+from edge.tone.colour import linear_from_srgb
 
 SATURATES_US = 8_000.0
 

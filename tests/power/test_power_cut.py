@@ -1,8 +1,8 @@
 """The power of a recording machine cut: a virtual one, with a disk that loses what is only in its cache.
 
-Opt-in: ``TWINHDR_VM=1``, as root; docs/storage.md has the command. Each boot ends with the machine killed. As every
-write is logged, its disk is also looked at as it was at earlier moments. Three disks for each moment: one that
-keeps its cache, one that loses it, one that wrote any half of it.
+Opt-in: ``TWINHDR_VM=1``, as root; docs/storage.md has the command. Each boot ends with the machine killed.
+As every write is logged, its disk is also looked at as it was at earlier moments. Three disks for each
+moment: one that keeps its cache, one that loses it, one that wrote any half of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST_LOST_S = 2.0
 DISK_MB = 192
 CONFIG = f"""\
 version: 1
-rig: {{width: 192, height: 128, reference: {{fps: 10}}, secondary: {{fps: 5}}}}
+rig: {{width: 128, height: 96, reference: {{fps: 5}}, secondary: {{fps: 2.5}}}}
 simulator: {{pace: 1}}
 web: {{enabled: false}}
 fuse: {{ladder: [reference]}}

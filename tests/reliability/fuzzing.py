@@ -13,20 +13,20 @@ from tests.reliability.table import read_notes, write_notes
 SUBJECTS = {
     "configuration, also from a USB stick": (
         "tests/edge/settings/test_settings_fuzz.py",
-        "tests/edge/test_config.py",
+        "tests/edge/config/test_config.py",
     ),
     "sessions on disk": (
         "tests/reliability/test_fuzz.py::test_a_sidecar_damaged_anywhere",
         "tests/reliability/test_fuzz.py::test_a_video_damaged_anywhere",
-        "tests/edge/test_session.py",
-        "tests/edge/test_store.py",
-        "tests/edge/test_store_recover.py",
+        "tests/edge/session/test_session.py",
+        "tests/edge/store/test_store.py",
+        "tests/edge/store/test_store_recover.py",
     ),
     "the board's serial line": (
         "tests/reliability/test_fuzz.py::test_a_board_that_answers_anything",
         "tests/hw/test_trigger_frame.py",
     ),
-    "requests to the page": ("tests/edge/test_web_security.py",),
+    "requests to the page": ("tests/edge/web/test_web_security.py",),
 }
 WANTED = 100_000
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.session import Session
-from edge.video_read import DamagedVideoError, count_frames
+from edge.encode.video_read import DamagedVideoError, count_frames
+from edge.session.recording import Session
 
 REFERENCE, SECONDARY, FUSED = "reference masters", "secondary masters", "fused video"
 STREAMS = (REFERENCE, SECONDARY, FUSED)

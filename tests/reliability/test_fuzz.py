@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.errors import TwinhdrError
-from edge.session import Session
+from edge.session.recording import Session
 from edge.store.catalogue import list_sessions
 from hw.camera import TriggerError
 from hw.trigger.board import Board
@@ -44,8 +44,8 @@ store: {{root: {root}, min_free_gb: 0, min_free_share: 0}}
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A session of a third of a second, below a root of its own."""
-    from edge.config import load_config
-    from edge.run import run_daemon
+    from edge.config.layers import load_config
+    from edge.daemon.run import run_daemon
 
     root = tmp_path_factory.mktemp("fuzzed")
     main = root / "small.yaml"

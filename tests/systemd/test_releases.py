@@ -116,7 +116,7 @@ def test_a_release_that_does_not_record_is_left_by_itself(device: Device, worksh
     """Nobody is there to see that the release of last night films nothing."""
     good = device.current
     bad = device.first.copy(workshop / f"bad-{len(fault)}")
-    bad.spoil("edge/run.py", f"\n\ndef run_daemon(*_: object) -> int:\n    {fault}\n")
+    bad.spoil("edge/daemon/run.py", f"\n\ndef run_daemon(*_: object) -> int:\n    {fault}\n")
     count = len(device.sessions())
     code, output = device.install(bad)
     assert code == 1, output

@@ -15,12 +15,12 @@ import av
 import numpy as np
 import pytest
 
-from edge.encode import HdrEncoder, VideoSettings
+from edge.encode.mp4 import boxes, parameter_sets
+from edge.encode.video import HdrEncoder, VideoSettings
 from edge.exports import join as join_module
 from edge.exports.join import JoinError, content_light, join
-from edge.mp4 import boxes, parameter_sets
-from edge.session import Session
-from edge.tonemap import HdrFormat, HdrToneMapper
+from edge.session.recording import Session
+from edge.tone.tonemap import HdrFormat, HdrToneMapper
 
 WIDTH, HEIGHT, FPS = 128, 96, 30.0
 PERIOD_NS = 33_333_333

@@ -14,14 +14,14 @@ import OpenEXR
 import pytest
 from numpy.typing import NDArray
 
-from edge.colour import linear_from_srgb
+from edge.encode.hdr_read import _from_pq, _planes
 from edge.exports.gainmap import GainMap, apply_gain_map, make_gain_map
 from edge.exports.pictures import KINDS, write_picture
 from edge.exports.ultrahdr import encode_ultra_hdr, iso_metadata
 from edge.frames import FloatImage
-from edge.hdr_read import _from_pq, _planes
-from edge.imageio import ImageWriteError
-from edge.quality import MU
+from edge.images.imageio import ImageWriteError
+from edge.judge.quality import MU
+from edge.tone.colour import linear_from_srgb
 
 GAIN = "{http://ns.adobe.com/hdr-gain-map/1.0/}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"

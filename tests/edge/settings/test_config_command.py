@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edge.cli import app
-from edge.config import load
+from edge.config.layers import load
 from edge.settings.state import remember_running
 
 

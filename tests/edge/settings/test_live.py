@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.config import load
-from edge.config_texts import accepts
+from edge.config.layers import load
+from edge.config.texts import accepts
 from edge.settings.live import RULES, When, config_of, plan, rule_of, table, when
 
 DOCUMENT = Path(__file__).parents[3] / "docs/configuration.md"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load
+from edge.config.layers import load
 from edge.errors import ConfigError
 from edge.frames import CameraName
-from edge.health import Health
-from edge.session import Session
+from edge.health.health import Health
+from edge.session.recording import Session
 from edge.settings.edit import effective
 from edge.settings.reload import Reload
 from edge.settings.state import LAST_GOOD, remember_good, running_values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load
+from edge.config.layers import load
 from edge.errors import ConfigError
 from edge.settings import edit, lines
 from edge.settings.files import FileError, kept_path

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.config import load, shipped
+from edge.config.layers import load, shipped
 from edge.errors import TwinhdrError
 from edge.settings import edit, lines
 from edge.usb.stick import CONFIG, EXPORT, read_stick

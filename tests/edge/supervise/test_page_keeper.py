@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edge.health import Health
-from edge.preview import PreviewHub
+from edge.health.health import Health
 from edge.supervise.page import HUNG_S, TRY_S, PageKeeper
+from edge.viewfinder.preview import PreviewHub
 from edge.web.server import WebServer
 
 PATIENCE_S = 20.0

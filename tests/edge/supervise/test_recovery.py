@@ -20,23 +20,23 @@ import av
 import numpy as np
 import pytest
 
-from edge.config_schema import Config
-from edge.crew import StageHungError
-from edge.daemon import Daemon, Parts
+from edge.capture.rig import open_rig
+from edge.config.schema import Config
+from edge.daemon.crew import StageHungError
+from edge.daemon.daemon import Daemon, Parts
+from edge.daemon.run import session_header
+from edge.encode.segments import EncodeError
 from edge.engines import Engine, Light, PairCache
 from edge.frames import CameraName, Exposure, FloatImage, Frame, Rung
-from edge.health import Health
-from edge.ladder_plan import Fusion
-from edge.line import LadderPlan
-from edge.preview import PreviewHub
-from edge.report import Reporter
-from edge.rig import open_rig
-from edge.run import session_header
-from edge.segments import EncodeError
-from edge.session import Session, SessionWriter
+from edge.fuse.ladder_plan import Fusion
+from edge.fuse.line import LadderPlan
+from edge.health.health import Health
+from edge.health.report import Reporter
+from edge.session.recording import Session, SessionWriter
 from edge.supervise.budget import Budget
 from edge.supervise.notify import Notifier
 from edge.supervise.stages import STAGES, Stage
+from edge.viewfinder.preview import PreviewHub
 from hw.camera import Camera, CameraInfo, Trigger
 from tests.hw.boards import grow
 

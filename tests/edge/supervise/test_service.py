@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.session import Session
+from edge.session.recording import Session
 
 PATIENCE_S = 120.0
 LONG = os.environ.get("TWINHDR_LONG") == "1"

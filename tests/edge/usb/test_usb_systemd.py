@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load
-from edge.config_schema import Config
-from edge.health import Health
-from edge.preview import PreviewHub
+from edge.config.layers import load
+from edge.config.schema import Config
+from edge.health.health import Health
 from edge.usb.journal import newest_log
 from edge.usb.recorder import SystemdRecorder, ask_page
+from edge.viewfinder.preview import PreviewHub
 from edge.web.server import WebServer
 
 SYSTEMCTL = """\

@@ -1,0 +1,1 @@
+"""``twinhdr bench``: what the line and the networks cost on this machine."""

@@ -1,0 +1,1 @@
+"""Commands that are one module each; larger ones have a folder of their own."""

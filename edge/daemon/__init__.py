@@ -1,0 +1,1 @@
+"""The life of a recording: threads, their watch, and their end."""

@@ -1,0 +1,1 @@
+"""Pictures to files that survive a crash, and back."""

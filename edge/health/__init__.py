@@ -1,0 +1,1 @@
+"""What the recorder knows about itself, and how it tells."""

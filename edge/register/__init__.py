@@ -1,0 +1,1 @@
+"""The secondary view seen from the reference camera: by calibration, then by what moved."""

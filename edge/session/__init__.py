@@ -1,0 +1,1 @@
+"""A recording on disk. docs/session.md describes the format."""

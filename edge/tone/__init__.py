@@ -1,0 +1,1 @@
+"""Radiance to what a screen shows: HDR10, HLG and SDR."""
