@@ -2,7 +2,8 @@
 
 The kernel's interface itself, through ioctl: OpenCV maps a handful of controls to numbers of its own, hides
 their ranges, and has none for frame rate priority or for the sensors of a Jetson. Structures and numbers are
-those of linux/videodev2.h on 64-bit Linux; ``tests/hw/test_v4l2.py`` has the C compiler check each of them.
+those of linux/videodev2.h on 64-bit Linux; a C compiler checks each of
+them in ``tests/hw/video/test_v4l2_layout.py``.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from bracket_sets import exposed, radiance
 
 from edge.frames import FloatImage
 from export.training.brackets import Sample, gamma_mean
+from tests.export.bracket_sets import exposed, radiance
 
 EXPOSURE = (0.25, 1.0, 4.0)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trigger_board import Build, LiveBoard
+
+from tests.hw.trigger.trigger_board import Build, LiveBoard
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from films import film
-from jetson_standin import Module, Sensor
 
 from edge.frames import Exposure
 from hw.camera import CameraError, CameraLostError
@@ -17,6 +15,8 @@ from hw.jetson import JetsonSource, find_jetson_utils
 from hw.simulator.library import scene_world
 from hw.video.stamps import FrameCounter, StampClock
 from hw.video.uri import VideoUri
+from tests.hw.jetson_standin import Module, Sensor
+from tests.hw.video.films import film
 
 PERIOD_NS = 33_366_700
 BOOT_NS = 1_000_000_000_000

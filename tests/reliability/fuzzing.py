@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.hw.gige_net import ROOT
+from tests.hw.gige.gige_net import ROOT
 from tests.reliability.table import read_notes, write_notes
 
 SUBJECTS = {
@@ -24,7 +24,7 @@ SUBJECTS = {
     ),
     "the board's serial line": (
         "tests/reliability/test_fuzz.py::test_a_board_that_answers_anything",
-        "tests/hw/test_trigger_frame.py",
+        "tests/hw/trigger/test_trigger_frame.py",
     ),
     "requests to the page": ("tests/edge/web/test_web_security.py",),
 }

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.hw import gige_net
-from tests.hw.gige_net import DEDICATED, ROOT, GigeNet, SimulatedCamera
+from tests.hw.gige import gige_net
+from tests.hw.gige.gige_net import DEDICATED, ROOT, GigeNet, SimulatedCamera
 from tests.reliability.bench import Bench, Trial
 from tests.reliability.recorder import Recorder
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hw.gige_net import DEDICATED, ROOT
+from tests.hw.gige.gige_net import DEDICATED, ROOT
 
 CONFIG = """\
 version: 1

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from tests.hw.gige_net import ROOT
+from tests.hw.gige.gige_net import ROOT
 from tests.reliability.recorder import Recorder
 
 UNIT = ROOT / "systemd" / "twinhdr.service"

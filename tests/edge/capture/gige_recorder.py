@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.hw.gige_net import DEDICATED, ROOT, GigeNet, SimulatedCamera, metric
+from tests.hw.gige.gige_net import DEDICATED, ROOT, GigeNet, SimulatedCamera, metric
 
 LONG = os.environ.get("TWINHDR_LONG") == "1"
 WIDTH, HEIGHT = (960, 540) if LONG else (480, 270)

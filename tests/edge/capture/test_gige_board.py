@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.edge.capture.gige_recorder import HEIGHT, SENSOR, WIDTH, Recorder, Truth, wrong_exposures
-from tests.hw.gige_net import (
+from tests.hw.gige.gige_net import (
     NEEDS_ARAVIS,
     NEEDS_BUFFER,
     GigeNet,
@@ -19,7 +19,7 @@ from tests.hw.gige_net import (
     network,
     small_socket_buffer,
 )
-from tests.hw.trigger_board import NEEDS_EMULATOR, Build, LiveBoard
+from tests.hw.trigger.trigger_board import NEEDS_EMULATOR, Build, LiveBoard
 
 SECONDS = 6.0
 CONFIG = """\
@@ -69,7 +69,7 @@ def test_one_pulse_becomes_fused_video(net: GigeNet, wired: LiveBoard) -> None:
     print(recorder.text())
 
     rises = [edge for edge in wired.edges if edge.level]
-    assert sorted(edge.fuse.line for edge in rises) == [0, 1]
+    assert sorted(edge.line for edge in rises) == [0, 1]
     assert rises[0].cycle == rises[1].cycle
     truths = (Truth(reference), Truth(secondary))
     assert [truth.rows[0]["begin_ns"] for truth in truths] == [edge.host_ns for edge in rises]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.edge.capture.gige_recorder import LONG, SENSOR, Recorder, Truth, captured, wrong_exposures
-from tests.hw.gige_net import (
+from tests.hw.gige.gige_net import (
     NEEDS_ARAVIS,
     NEEDS_BUFFER,
     GigeNet,

@@ -20,7 +20,7 @@ from tests.edge.capture.gige_recorder import (
     pairing_errors_ms,
     wrong_exposures,
 )
-from tests.hw.gige_net import (
+from tests.hw.gige.gige_net import (
     NEEDS_ARAVIS,
     NEEDS_BUFFER,
     GigeNet,

@@ -18,7 +18,7 @@ from edge.doctor.findings import Finding
 from edge.doctor.machine import medium_findings
 from edge.doctor.network import Stream, bits_on_the_wire
 from hw.device import read_device
-from tests.hw.boards import BOARDS, grow
+from tests.hw.device.boards import BOARDS, grow
 
 Look = Callable[..., dict[str, Finding]]
 GIGE = "rig: {source: gige}\ntrigger: {kind: none}\n"

@@ -17,7 +17,7 @@ from edge.session.sidecar import SidecarWriter
 from edge.supervise.heat import Allowance, Band, HeatState, Readings, allowance, step, wanted
 from edge.supervise.stages import STAGES
 from edge.supervise.thermometer import Thermometer, readings_of
-from tests.hw.boards import grow
+from tests.hw.device.boards import grow
 
 S = 1_000_000_000
 CPU = "sys/class/thermal/thermal_zone0/temp"

@@ -38,7 +38,7 @@ from edge.supervise.notify import Notifier
 from edge.supervise.stages import STAGES, Stage
 from edge.viewfinder.preview import PreviewHub
 from hw.camera import Camera, CameraInfo, Trigger
-from tests.hw.boards import grow
+from tests.hw.device.boards import grow
 
 ConfigOf = Callable[..., Config]
 LIMIT_S = 1.5

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.hw.gige_net import GigeNet, network
-from tests.hw.trigger_board import HEADER, MISSING, Build, LiveBoard
+from tests.hw.gige.gige_net import GigeNet, network
+from tests.hw.trigger.trigger_board import HEADER, MISSING, Build, LiveBoard
 from tests.reliability import gige
 from tests.reliability.bench import Bench
 from tests.reliability.gige import gige_trial

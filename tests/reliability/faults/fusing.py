@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.edge.tiny_model import write_tiny_model
-from tests.hw.gige_net import ROOT
+from tests.hw.gige.gige_net import ROOT
 from tests.reliability.bench import Bench
 from tests.reliability.losses import FUSED
 from tests.reliability.table import Row, fault
