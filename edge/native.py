@@ -23,6 +23,17 @@ def share_heaps(count: int) -> None:
         mallopt(_M_ARENA_MAX, count)
 
 
+def give_back_memory() -> None:
+    """Have glibc's malloc return what nobody uses to the kernel; with another C library nothing happens.
+
+    By itself it returns only the end of a heap. What one burst of late frames took would stay taken: in an hour
+    of recording on a machine that was busy for a few minutes that was 1 MB of 182.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 @contextlib.contextmanager
 def native_messages() -> Iterator[list[str]]:
     """Catch what C libraries write to standard error; afterwards the one item is the text.

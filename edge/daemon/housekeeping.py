@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge.config.schema import StoreConfig
 from edge.health.health import Health
+from edge.native import give_back_memory
 from edge.session.recording import SessionWriter
 from edge.store.eraser import Deleted
 from edge.store.gate import SLOW_NS, TEXTS, Blocked, DiskGate
@@ -25,7 +26,7 @@ __all__ = ["Housekeeper", "disk_floor_bytes"]
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
 ROUND_S = 1.0
-"""A write that takes longer is told: about two rings of frames later the first are lost."""
+GIVE_BACK_NS = 60_000_000_000
 CLOSE_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -131,10 +132,14 @@ class Housekeeper:
         return total - before
 
     def _keep(self) -> None:
+        given_back_ns = time.monotonic_ns()
         while True:
-            self._round_ns = time.monotonic_ns()
+            now_ns = self._round_ns = time.monotonic_ns()
             self.round()
             self._round_ns = None
+            if now_ns - given_back_ns >= GIVE_BACK_NS:
+                given_back_ns = now_ns
+                give_back_memory()
             if self._stop.wait(ROUND_S):
                 return
 

@@ -60,7 +60,7 @@ class Loss:
 Key = tuple[str, CameraName, str]
 
 SLOW_NS: Final = 2_000_000_000
-"""A write that takes longer is told."""
+"""A write that takes longer is told: about two rings of frames later the first are lost."""
 
 
 class DiskGate:
