@@ -27,8 +27,12 @@ TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "apt-get", "apt-cache", "depmo
 MODULES = ("virtio_pci", "virtio_blk", "9pnet_virtio", "9p", "ext4", "crc32c_generic")
 DISK = "/mnt"
 """Where the guest has its disk."""
-ACCELERATED = os.environ.get("TWINHDR_VM_ACCEL", "tcg")
-"""``kvm`` where the machine can; qemu's own translation is ten to thirty times slower."""
+PROCESSOR = ("-accel", "tcg,thread=single", "-icount", "shift=0", "-cpu", "max", "-smp", "1")
+"""One core of 10^9 instructions a second of its own time, however long the host takes for them.
+
+qemu's translation is some twenty times slower than the host. By the host's clock the guest's cameras would be
+far too quick for it; so its clock runs by what it has executed, and no hardware has to virtualize.
+"""
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox mkdir -p /proc /dev /host
@@ -172,7 +176,7 @@ def guest(disk: Path, log: Path, script: str, *arguments: str, memory_mb: int = 
     log.unlink(missing_ok=True)
     log.touch()
     block = f"driver=blklogwrites,node-name=disk,log-sector-size=512,file.driver=file,file.filename={disk}"
-    command = ["qemu-system-x86_64", "-accel", ACCELERATED, "-cpu", "max", "-smp", "2", "-m", str(memory_mb)]
+    command = ["qemu-system-x86_64", *PROCESSOR, "-m", str(memory_mb)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]
     command += ["-kernel", str(made.image), "-initrd", str(initial)]
     command += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]

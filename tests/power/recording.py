@@ -1,4 +1,4 @@
-"""In the virtual machine: record, and say on the console how far the film is.
+"""In the virtual machine: record, and say on the console how far the film is, and what time it is here.
 
 usage: recording.py CONFIG ROOT
 """
@@ -31,7 +31,7 @@ def main(config: str, root: str) -> int:
             lines = session / "frames.jsonl"
             shows = shows or (lines.exists() and b'"kind":"hdr"' in lines.read_bytes())
             if shows:
-                print(f"FILMED {session.name} {newest_ns(lines)}", flush=True)
+                print(f"FILMED {session.name} {newest_ns(lines)} {time.monotonic_ns()}", flush=True)
         time.sleep(BEAT_S)  # the rate of this report
     print(f"ENDED {recorder.returncode}", flush=True)
     return recorder.returncode

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from device import CAMERA_OVERLAY, Device, Release, unpack
-from machine import ARCHITECTURE, BUILT_FOR, PROJECT, Machine, cable, debian
+from machine import ARCHITECTURE, BUILT_FOR, EMULATED, PROJECT, Machine, cable, debian
 
 FOLDER = Path(__file__).parent
 TOOLS = ("systemd-nspawn", "debootstrap", "nsenter", "ip", "chrt", "apt-get")
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == FOLDER:
             item.add_marker(pytest.mark.alone)
-            item.add_marker(pytest.mark.timeout(1200))
+            item.add_marker(pytest.mark.timeout(7200 if EMULATED else 1200))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 

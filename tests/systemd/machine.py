@@ -30,6 +30,8 @@ EMULATED = BUILT_FOR[ARCHITECTURE] != platform.machine()
 ASKED_FOR_REBOOT = 133
 """What systemd-nspawn --keep-unit ends with."""
 BOOT_S = 300.0
+PATIENCE_S = 7200.0 if EMULATED else 600.0
+"""For one command in the machine, an installation for instance."""
 UP = ("running", "degraded")
 DEVICE, REFERENCE, SECONDARY = "192.168.77.1", "192.168.77.2", "192.168.77.3"
 CLEAN = {
@@ -104,7 +106,7 @@ class Machine:
             stderr=subprocess.STDOUT,
         )
 
-    def ended(self, script: str, timeout_s: float = 600.0, **more: str) -> tuple[int, str]:
+    def ended(self, script: str, timeout_s: float = PATIENCE_S, **more: str) -> tuple[int, str]:
         """Exit code and output."""
         process = self.popen(script, **more)
         try:
@@ -115,7 +117,7 @@ class Machine:
                 process.wait()
         return process.returncode, output.strip()
 
-    def run(self, script: str, *, check: bool = True, timeout_s: float = 600.0) -> str:
+    def run(self, script: str, *, check: bool = True, timeout_s: float = PATIENCE_S) -> str:
         """Output of a command that must succeed, unless ``check`` is False."""
         code, output = self.ended(script, timeout_s)
         assert not check or code == 0, f"{script}\nended with {code}:\n{output}"
