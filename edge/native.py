@@ -26,8 +26,8 @@ def share_heaps(count: int) -> None:
 def give_back_memory() -> None:
     """Have glibc's malloc return what nobody uses to the kernel; with another C library nothing happens.
 
-    By itself it returns only the end of a heap. What one burst of late frames took would stay taken: in an hour
-    of recording on a machine that was busy for a few minutes that was 1 MB of 182.
+    By itself it returns only the end of a heap. What one burst of late frames took would stay taken: in an
+    hour of recording on a machine that was busy for a few minutes that was 1 MB of 182.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -6,7 +6,7 @@ One thread a stage, one bounded ring between two stages (``edge.stages``):
               +--> fuse --+--> encode
                           +--> viewer (newest picture only)
 
-The calling thread watches: it has stages replaced (``edge.daemon.crew``) and tells systemd
+The calling thread watches: it has stages replaced (``edge.supervise.crew``) and tells systemd
 (``edge.supervise``).
 """
 
@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 
 from edge.config.schema import Config
-from edge.daemon.crew import Crew, Replaced, Turn
 from edge.frames import Rung
 from edge.fuse.late_engines import Late
 from edge.fuse.line import Fused
@@ -33,6 +32,7 @@ from edge.stages.rings import Rings
 from edge.stages.showing import Showing
 from edge.stages.writing import Writing
 from edge.store.gate import DiskGate
+from edge.supervise.crew import Crew, Replaced, Turn
 from edge.supervise.heat import Allowance
 from edge.supervise.notify import Notifier
 from edge.supervise.pulse import Progress, Pulse

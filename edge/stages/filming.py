@@ -11,12 +11,12 @@ from functools import partial
 
 from edge.capture.reader import Intake, read_in_order, read_live
 from edge.config.schema import Config
-from edge.daemon.crew import Turn
 from edge.exposure.report import steered
 from edge.exposure.steering import Steering
 from edge.pair import Stamped
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings
+from edge.supervise.crew import Turn
 from edge.supervise.pulse import Progress
 from hw.camera import Camera, CameraLostError
 

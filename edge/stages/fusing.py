@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from edge.daemon.crew import Turn
 from edge.frames import CameraName, HdrFrame, Rung
 from edge.fuse.assembly import Reports, build_line
 from edge.fuse.late_engines import Late
@@ -18,6 +17,7 @@ from edge.fuse.stopwatch import Stopwatch
 from edge.pair import Stamped
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
+from edge.supervise.crew import Turn
 from edge.supervise.heat import Allowance
 from edge.supervise.stages import Stage
 

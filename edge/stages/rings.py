@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from edge.daemon.crew import Turn, TurnOver
 from edge.frames import CameraName
 from edge.fuse.line import Fused
 from edge.health.report import Reporter
 from edge.pair import Stamped
 from edge.ring import Closed, Ring
+from edge.supervise.crew import Turn, TurnOver
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 
 from edge.config.schema import Config
-from edge.daemon.crew import Turn
 from edge.encode.sink import CLOSE_S
 from edge.errors import ImageError
 from edge.exports.contact import ContactSheet, save_sheet
@@ -16,6 +15,7 @@ from edge.fuse.line import Fused
 from edge.fuse.stopwatch import Stopwatch
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
+from edge.supervise.crew import Turn
 from edge.supervise.heat import Allowance
 from edge.tone.sdr import Rgb8
 from edge.viewfinder.viewer import Viewer

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from edge.config.schema import Config
-from edge.daemon.crew import Turn
 from edge.encode.masters import MasterSettings, MasterWriter
 from edge.encode.recorder import SAMPLE_STEP, HdrRecorder
 from edge.frames import CameraName
@@ -17,6 +16,7 @@ from edge.judge.flicker import mean_mu_luminance
 from edge.pair import Stamped
 from edge.stages.parts import Parts
 from edge.stages.rings import Rings, each
+from edge.supervise.crew import Turn
 from edge.supervise.pulse import Progress
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
-from edge.daemon.crew import Watch
+from edge.supervise.crew import Watch
 from edge.supervise.notify import Notifier
 
 GRACE_S = 2.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from edge.config.schema import Config
 from edge.config.thermal import ThermalConfig
-from edge.daemon.crew import Turn
 from edge.health.report import Reporter
+from edge.supervise.crew import Turn
 from edge.supervise.heat import Allowance, Band, HeatState, Readings, allowance, step
 from hw.device.board import power_mode_number_of, power_modes_of
 from hw.device.thermal import temperatures_of, throttles_of, trips_of

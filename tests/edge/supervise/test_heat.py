@@ -9,11 +9,11 @@ import pytest
 
 from edge.config.layers import load
 from edge.config.thermal import ThermalConfig, thermal_faults
-from edge.daemon.crew import Crew
 from edge.frames import Rung
 from edge.health.health import Health
 from edge.health.report import Reporter
 from edge.session.sidecar import SidecarWriter
+from edge.supervise.crew import Crew
 from edge.supervise.heat import Allowance, Band, HeatState, Readings, allowance, step, wanted
 from edge.supervise.stages import STAGES
 from edge.supervise.thermometer import Thermometer, readings_of

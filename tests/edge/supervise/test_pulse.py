@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.daemon.crew import Watch
+from edge.supervise.crew import Watch
 from edge.supervise.notify import Notifier
 from edge.supervise.pulse import GRACE_S, STALLED_S, Progress, Pulse, reason_to_starve
 

@@ -22,7 +22,6 @@ import pytest
 
 from edge.capture.rig import open_rig
 from edge.config.schema import Config
-from edge.daemon.crew import StageHungError
 from edge.daemon.daemon import Daemon, Parts
 from edge.daemon.run import session_header
 from edge.encode.segments import EncodeError
@@ -34,6 +33,7 @@ from edge.health.health import Health
 from edge.health.report import Reporter
 from edge.session.recording import Session, SessionWriter
 from edge.supervise.budget import Budget
+from edge.supervise.crew import StageHungError
 from edge.supervise.notify import Notifier
 from edge.supervise.stages import STAGES, Stage
 from edge.viewfinder.preview import PreviewHub

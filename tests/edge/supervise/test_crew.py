@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.daemon import crew as crew_module
-from edge.daemon.crew import Crew, Replaced, StageHungError, Turn
 from edge.health.health import Health
+from edge.supervise import crew as crew_module
 from edge.supervise.budget import Budget
+from edge.supervise.crew import Crew, Replaced, StageHungError, Turn
 from edge.supervise.stages import STAGES, Spent, Stage, as_markdown
 
 PATIENCE_S = 20.0
