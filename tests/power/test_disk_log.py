@@ -62,12 +62,16 @@ def test_a_cut_in_the_middle(tmp_path: Path, disk: Path) -> None:
     assert shown(disk) == "--------"
 
 
-def test_any_sector_of_the_cache(tmp_path: Path, disk: Path) -> None:
-    """Disks write their cache in their own order."""
+def test_any_block_of_the_cache(tmp_path: Path, disk: Path) -> None:
+    """Disks write their cache in their own order, and a block of theirs whole or not at all."""
     log = tmp_path / "log"
-    ends = made(log, (0, 0, sectors("abcdefgh")))
-    replay(log, disk, ends[-1], half(3))
-    assert 0 < shown(disk).count("-") < 8
+    disk.write_bytes(sectors("-" * 80))
+    ends = made(log, (0, 4, sectors("x" * 72)))
+    assert replay(log, disk, ends[-1], half(3)) == 72
+    found = shown(disk)
+    assert 0 < found[4:76].count("-") < 72
+    assert {len(set(found[at : at + 8])) for at in range(8, 72, 8)} == {1}
+    assert len(set(found[4:8])) == len(set(found[72:76])) == 1
 
 
 def test_discarded_sectors_carry_no_data(tmp_path: Path, disk: Path) -> None:
