@@ -1,8 +1,8 @@
 """What a virtual disk was told, in order: qemu's blklogwrites, in the format of the kernel's dm-log-writes.
 
-A disk that loses its power keeps what it was told to flush. Of what came after, any block of 4 KiB may be there:
-the page of a flash, the physical sector of a disk. Smaller ones tear ext4's superblock, which it reads before its
-journal.
+A disk that loses its power keeps what it was told to flush. Of what came after, any block of 4 KiB may be
+there: the page of a flash, the physical sector of a disk. Smaller ones tear ext4's superblock, which it reads
+before its journal.
 """
 
 from __future__ import annotations
