@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import emulation
 import pytest
-from device import CAMERA_OVERLAY, Device, Release, unpack
+from device import CAMERA_OVERLAY, HEIGHT, WIDTH, Device, Release, unpack
 from machine import ARCHITECTURE, BUILT_FOR, EMULATED, PROJECT, Machine, cable, debian
 
 FOLDER = Path(__file__).parent
@@ -65,13 +66,15 @@ def fresh(workshop: Path, bundle: Path) -> Iterator[Device]:
     """A Debian that runs, with the bundle at hand, two cameras on its cable and nothing of twinhdr."""
     disk = workshop / "disk"
     subprocess.run(["cp", "--archive", "--reflink=auto", debian(ARCHITECTURE), disk], check=True)
+    if EMULATED:
+        emulation.prepare(disk)
     first = Release(unpack(bundle, workshop / "first"))
     with cable() as wire:
         machine = Machine(disk, wire.device, (workshop,))
         try:
             machine.boot()
             for role in ("reference", "secondary"):
-                wire.plug(role, 480, 270)
+                wire.plug(role, WIDTH, HEIGHT)
             yield Device(machine, wire, bundle, first)
         finally:
             machine.power_off()

@@ -14,14 +14,15 @@ from typing import Any
 
 from machine import EMULATED, Cable, Machine
 
-CAMERA_OVERLAY = """\
+WIDTH, HEIGHT = (192, 128) if EMULATED else (480, 270)
+CAMERA_OVERLAY = f"""\
 version: 1
-rig: {width: 480, height: 270}
+rig: {{width: {WIDTH}, height: {HEIGHT}}}
 # What is tested is the device around the recorder, not how fast this machine fuses and encodes.
-fuse: {ladder: [reference]}
-hdr: {codec: av1, preset: 13}
-preview: {fps: 1, width: 320}
-store: {min_free_gb: 0, min_free_share: 0}
+fuse: {{ladder: [reference]}}
+hdr: {{codec: av1, preset: 13}}
+preview: {{fps: 1, width: {min(320, WIDTH)}}}
+store: {{min_free_gb: 0, min_free_share: 0}}
 """
 UNIT = "twinhdr.service"
 RECORDS_WITHIN_S = 600.0 if EMULATED else 60.0

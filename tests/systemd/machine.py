@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import emulation
+
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("TWINHDR_TEST_CACHE", Path.home() / ".cache/twinhdr-tests"))
 PACKAGES = "systemd-sysv,dbus,udev,python3,iproute2,procps"
@@ -74,6 +76,8 @@ class Machine:
         command = ["systemd-nspawn", f"--directory={self.root}", "--boot", "--register=no", "--keep-unit"]
         command += ["--quiet", "--console=pipe", f"--network-namespace-path=/run/netns/{self.network}"]
         command += ["--machine=twinhdr-test", *(f"--bind-ro={folder}" for folder in self.bound)]
+        if EMULATED:
+            command.append(f"--bind-ro={self.root}{emulation.CPUINFO}:/proc/cpuinfo")
         with self.console.open("ab") as console:
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT

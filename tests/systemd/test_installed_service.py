@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from device import UNIT, Device
+from device import HEIGHT, UNIT, WIDTH, Device
 
 EXPOSURE = 2.0
 """systemd's measure, 0 (closed) to 10."""
@@ -103,7 +103,7 @@ def test_cameras_that_come_up_after_it_are_filmed(device: Device) -> None:
             f"{unit} waits for cameras; a stick with another configuration would never be read"
         )
     for role in ("reference", "secondary"):
-        device.wire.plug(role, 480, 270)
+        device.wire.plug(role, WIDTH, HEIGHT)
     begin_s = time.monotonic()
     device.wait_recording(since=count)
     print(f"recording {time.monotonic() - begin_s:.1f} s after the cameras came")
