@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.encode.video_read import count_frames
+from edge.encode.video_read import DamagedVideoError, count_frames
 from edge.session.recording import Session
 
 S = 1_000_000_000
@@ -45,10 +45,18 @@ def newest(folder: Path) -> Newest:
     for record in records:
         assert record.file is not None
         if record.file not in files:
-            files[record.file] = count_frames(folder / record.file)
+            files[record.file] = _frames(folder / record.file)
         if record.index < files[record.file]:
             hdr = record.t_ns
     return Newest(cameras[0], cameras[1], hdr)
+
+
+def _frames(path: Path) -> int:
+    """None where not even the header came to the disk: the first second of a recording."""
+    try:
+        return count_frames(path)
+    except DamagedVideoError:
+        return 0
 
 
 def lost(folder: Path, until_ns: int) -> Lost:

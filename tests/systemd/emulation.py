@@ -1,7 +1,7 @@
 """What qemu's emulation of another processor lacks, put right on the machine under test, and nothing else.
 
-It shows the host's /proc/cpuinfo, on which ONNX Runtime of another processor falls; it has no call for a namespace
-of System V IPC; and it is some twenty times slower than a processor.
+It shows the host's /proc/cpuinfo, on which ONNX Runtime of another processor falls; it has no call for a
+namespace of System V IPC; and it is some twenty times slower than a processor.
 """
 
 from __future__ import annotations
