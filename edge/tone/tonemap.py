@@ -86,8 +86,9 @@ class HdrToneMapper:
 
     def __init__(self, fmt: HdrFormat | None = None) -> None:
         self.format = fmt or HdrFormat()
-        halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float64)
-        halves = np.where(np.isnan(halves), 0.0, halves)
+        halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+        # Before they grow wider: on aarch64 a NaN that does is a warning.
+        halves = np.where(np.isnan(halves), np.float16(0.0), halves).astype(np.float64)
         if self.format.transfer == "pq":
             units_per_radiance = self.format.reference_white_nits
             signal = colour.pq_from_nits(np.clip(halves, 0.0, self.format.peak_nits))
