@@ -22,6 +22,8 @@ FIRST_STEPS = (
     "start_release",
 )
 """Each is where a first installation is cut: before it begins."""
+FAILED_UNITS = "systemctl --failed --no-legend" + (" 'twinhdr*'" if EMULATED else "")
+"""Of Debian's own three fall on an emulated processor, before anything is installed."""
 RECORDS_S = 5.0
 """From the start of the unit to the first frame in its files."""
 
@@ -39,7 +41,7 @@ def test_it_installs_without_a_network_and_records_at_once(fresh: Device) -> Non
     fresh.wait_recording()
     assert "warning:" not in output, output
     assert fresh.machine.show(UNIT, "ActiveState") == "active"
-    assert fresh.machine.run("systemctl --failed --no-legend") == ""
+    assert fresh.machine.run(FAILED_UNITS) == ""
     print(f"installed in {fresh.installed_s:.0f} s")
 
 
@@ -82,7 +84,7 @@ def test_it_records_by_itself_after_a_reboot(device: Device) -> None:
             "systemd-analyze cat-config sysctl.d | grep -o ^net.core.rmem_max.*",
             "net.core.rmem_max = 16777216",
         ),
-        ("systemctl --failed --no-legend", ""),
+        (FAILED_UNITS, ""),
     ],
 )
 def test_settings_of_the_system_hold(device: Device, command: str, answer: str) -> None:
