@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ import pytest
 from edge.store.recover import recover_all
 from tests.edge import loop_disk
 from tests.edge.lost import Lost, assert_all_readable, newest, print_worst, worst
-from tests.power.disk_log import everything, half, none, replay
+from tests.power.disk_log import SECTOR, everything, half, none, replay
 from tests.power.guest import DISK, Guest, guest, missing
 
 BOOTS = 3
@@ -33,8 +33,8 @@ RECORDS_WITHIN_S = 600.0
 FILM_S = 20.0
 """By the machine's clock; of the host's it is a multiple of that."""
 FILMS_WITHIN_S = 900.0
-EARLIER = 8
-"""Moments of each boot that are looked at besides its end."""
+EARLIER = 4
+"""Moments of each boot that are looked at besides its end, by the clock; as many while it writes."""
 MOST_LOST_S = 2.0
 DISK_MB = 192
 CONFIG = f"""\
@@ -78,6 +78,10 @@ class Growth:
     def at(self, moment_s: float) -> int:
         """The size that was seen last before."""
         return self.sizes[bisect_right(self.seconds, moment_s) - 1]
+
+    def when(self, size: int) -> float:
+        """When it was seen to have so many."""
+        return self.seconds[min(bisect_left(self.sizes, size), len(self.seconds) - 1)]
 
     def _run(self) -> None:
         while not self._stop.wait(0.005):
@@ -192,6 +196,17 @@ def boot(disk: Path, log: Path, config: Path, film_s: float) -> Boot:
     return Boot(film(machine), growth, begin_s, end_s)
 
 
+def moments(ended: Boot, chance: random.Random) -> list[tuple[float, int]]:
+    """When the power is cut, by the host's clock, and how long the log of the disk was then."""
+    film, growth = ended.film, ended.growth
+    own_s = [chance.uniform(film.guest_s[0], film.guest_s[-1]) for _ in range(EARLIER)]
+    by_clock = [film.host_at(moment_s) for moment_s in own_s]
+    first, last = growth.at(film.host_s[0]), growth.at(ended.end_s)
+    writing = [chance.randrange(first, last) for _ in range(EARLIER)]
+    found = [(moment_s, growth.at(moment_s)) for moment_s in (ended.end_s, *by_clock)]
+    return [*found, *((growth.when(size), size) for size in writing)]
+
+
 @pytest.mark.alone
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(why_not() != "", reason=why_not())
@@ -210,26 +225,22 @@ def test_at_most_two_seconds_are_lost_and_no_file(tmp_path: Path, folder: Path) 
         shutil.copy2(disk, before)
         ended = boot(disk, log, config, FILM_S + chance.uniform(0.0, 1.0))
         print(f"boot {number}: {ended.told()}", flush=True)
-        own_s = ended.film.guest_s
-        earlier = (ended.film.host_at(chance.uniform(own_s[0], own_s[-1])) for _ in range(EARLIER))
-        for moment_s in (ended.end_s, *earlier):
+        for moment_s, until in moments(ended, chance):
             for kind, keep in caches.items():
                 # A name of its own: a loop device that was not let go of yet would show the last one's cache.
                 cut = folder / f"cut-{len(unflushed)}"
                 shutil.copy2(before, cut)
-                unflushed.append(replay(log, cut, ended.growth.at(moment_s), keep))
+                unflushed.append(replay(log, cut, until, keep))
                 if moment_s == ended.end_s and keep is none:
                     shutil.copy2(cut, disk)  # what the next boot finds
                 lost, count = look(cut, tmp_path / "mount", ended.film, moment_s)
                 cut.unlink()
                 found[kind].append(lost)
                 files += count
-                print(
-                    f"  {moment_s - ended.begin_s:5.1f} s, {kind} its cache: {lost}, {count} files",
-                    flush=True,
-                )
+                print(f"  {ended.film.guest_at(moment_s):5.1f} s, {kind} its cache of ", end="")
+                print(f"{unflushed[-1] * SECTOR} bytes: {lost}, {count} files", flush=True)
     print(f"{len(unflushed)} cuts, {files} files, all readable; ", end="")
-    print(f"up to {max(unflushed) * 512 / 1e3:.0f} kB were not flushed")
+    print(f"up to {max(unflushed) * SECTOR / 1e3:.0f} kB were not flushed")
     for kind, losses in found.items():
         print(f"a disk that {kind} its cache:")
         print_worst(losses)
