@@ -198,10 +198,10 @@ def boot(disk: Path, log: Path, config: Path, film_s: float) -> Boot:
 
 def moments(ended: Boot, chance: random.Random) -> list[tuple[float, int]]:
     """When the power is cut, by the host's clock, and how long the log of the disk was then."""
-    film, growth = ended.film, ended.growth
-    own_s = [chance.uniform(film.guest_s[0], film.guest_s[-1]) for _ in range(EARLIER)]
-    by_clock = [film.host_at(moment_s) for moment_s in own_s]
-    first, last = growth.at(film.host_s[0]), growth.at(ended.end_s)
+    seen, growth = ended.film, ended.growth
+    own_s = [chance.uniform(seen.guest_s[0], seen.guest_s[-1]) for _ in range(EARLIER)]
+    by_clock = [seen.host_at(moment_s) for moment_s in own_s]
+    first, last = growth.at(seen.host_s[0]), growth.at(ended.end_s)
     writing = [chance.randrange(first, last) for _ in range(EARLIER)]
     found = [(moment_s, growth.at(moment_s)) for moment_s in (ended.end_s, *by_clock)]
     return [*found, *((growth.when(size), size) for size in writing)]

@@ -22,7 +22,7 @@ FIRST_STEPS = (
     "start_release",
 )
 """Each is where a first installation is cut: before it begins."""
-FAILED_UNITS = "systemctl --failed --no-legend" + (" 'twinhdr*'" if EMULATED else "")
+FAILED_UNITS = "systemctl list-units --failed --no-legend" + (" 'twinhdr*'" if EMULATED else "")
 """Of Debian's own three fall on an emulated processor, before anything is installed."""
 RECORDS_S = 5.0
 """From the start of the unit to the first frame in its files."""
