@@ -45,14 +45,14 @@ def newest(folder: Path) -> Newest:
     for record in records:
         assert record.file is not None
         if record.file not in files:
-            files[record.file] = _frames(folder / record.file)
+            files[record.file] = standing(folder / record.file)
         if record.index < files[record.file]:
             hdr = record.t_ns
     return Newest(cameras[0], cameras[1], hdr)
 
 
-def _frames(path: Path) -> int:
-    """None where not even the header came to the disk: the first second of a recording."""
+def standing(path: Path) -> int:
+    """Frames of a file; 0 where not even the header came to the disk, as in a recording's first second."""
     try:
         return count_frames(path)
     except DamagedVideoError:

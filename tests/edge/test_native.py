@@ -9,13 +9,13 @@ import sys
 import pytest
 
 ROOM = """
-import numpy as np
+import numpy as np, psutil
 from edge.native import give_back_memory
-from edge.daemon.housekeeping import _resident_bytes as resident
 
 arrays = [np.ones(60_000, np.uint8) for _ in range(2000)]
 kept = arrays[::100] + arrays[-1:]
 del arrays
+resident = lambda: psutil.Process().memory_info().rss
 before = resident()
 give_back_memory()
 print((before - resident()) / 1e6)

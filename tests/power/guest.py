@@ -7,7 +7,6 @@ write is logged, and its power can be cut.
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import re
 import shlex
@@ -21,8 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cache import CACHE
+
 PROJECT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("TWINHDR_TEST_CACHE", Path.home() / ".cache/twinhdr-tests"))
 TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "apt-get", "apt-cache", "depmod", "dpkg")
 MODULES = ("virtio_pci", "virtio_blk", "9pnet_virtio", "9p", "ext4", "crc32c_generic")
 DISK = "/mnt"
@@ -139,8 +139,6 @@ def initial_disk(made: Kernel, command: str, target: Path) -> None:
 class Guest:
     """A machine that runs. ``lines``: what it printed, with the host's monotonic seconds of each."""
 
-    disk: Path
-    log: Path
     process: subprocess.Popen[bytes]
     lines: list[tuple[float, str]] = field(default_factory=list)
 
@@ -186,7 +184,7 @@ def guest(disk: Path, log: Path, script: str, *arguments: str, memory_mb: int = 
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    running = Guest(disk, log, process)
+    running = Guest(process)
     listener = threading.Thread(target=running._listen, name="console", daemon=True)
     listener.start()
     try:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.encode.video_read import DamagedVideoError, count_frames
 from edge.session.recording import Session
+from tests.edge.lost import standing
 
 REFERENCE, SECONDARY, FUSED = "reference masters", "secondary masters", "fused video"
 STREAMS = (REFERENCE, SECONDARY, FUSED)
@@ -78,15 +78,12 @@ def missing(times: Sequence[int], period_ns: float, end_ns: int, tail: float = 1
 
 def _fused(session: Path, lines: Sequence[Mapping[str, Any]]) -> list[int]:
     rows = [row for row in lines if row["kind"] == "hdr" and "file" in row]
-    standing: dict[str, int] = {}
+    frames: dict[str, int] = {}
     for row in rows:
         file = row["file"]
-        if file not in standing:
-            try:
-                standing[file] = count_frames(session / file)
-            except DamagedVideoError:
-                standing[file] = 0
-    return [row["t_ns"] for row in rows if row["index"] < standing[row["file"]]]
+        if file not in frames:
+            frames[file] = standing(session / file)
+    return [row["t_ns"] for row in rows if row["index"] < frames[row["file"]]]
 
 
 def sessions(root: Path) -> list[Path]:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import emulation
 
+from tests.cache import CACHE
+
 PROJECT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("TWINHDR_TEST_CACHE", Path.home() / ".cache/twinhdr-tests"))
 PACKAGES = "systemd-sysv,dbus,udev,python3,iproute2,procps"
 """What every Debian server has, beyond debootstrap's smallest set."""
 NOT_IN_BUNDLE = "python3-venv,python3-gi,gir1.2-aravis-0.8"

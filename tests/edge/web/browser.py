@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+FIRST_PICTURE_MS = 1000
 DESK, PHONE = (1440, 900), (360, 780)
 
 
@@ -67,6 +69,18 @@ def js(driver: webdriver.Chrome, script: str) -> Any:
 
 def text(driver: webdriver.Chrome, css: str) -> str:
     return str(js(driver, f"document.querySelector({css!r})?.innerText ?? ''"))
+
+
+def first_picture_ms(driver: webdriver.Chrome) -> int:
+    """Of the live page, counted by the browser from the first byte asked for to the picture on the screen."""
+    return int(until(driver, lambda: js(driver, "document.body.dataset.firstPictureMs")))
+
+
+def ready(url: str) -> bool:
+    """Whether the recorder behind a page says that it records."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=5):
+        return True
+    return False
 
 
 def no_complaints(driver: webdriver.Chrome) -> bool:

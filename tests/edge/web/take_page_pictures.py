@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from edge.web import password
-from tests.edge.web.browser import browser, js, resize, until
+from tests.edge.web.browser import browser, js, ready, resize, until
 from tests.edge.web.page_client import LINE, PASSWORD
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -62,12 +61,6 @@ def recording(folder: Path, scene: str, *more: str) -> Iterator[subprocess.Popen
     finally:
         process.terminate()
         process.wait()
-
-
-def reachable() -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz"):
-        return True
-    return False
 
 
 def taken(driver: webdriver.Chrome) -> Picture:
@@ -113,7 +106,7 @@ def main() -> None:
         with recording(folder, "garden", "--duration", "4") as process:
             process.wait()
         with recording(folder, "workshop"), browser(folder / "profile") as driver:
-            until(driver, reachable)
+            until(driver, lambda: ready(f"http://127.0.0.1:{PORT}"))
             resize(driver, (1440, 900))
             driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
             desk = live(driver, FIGURES_S)

@@ -6,17 +6,25 @@ import contextlib
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.edge.web.browser import DESK, NEEDS_BROWSER, PHONE, browser, js, no_complaints, resize, until
+from tests.edge.web.browser import (
+    DESK,
+    FIRST_PICTURE_MS,
+    NEEDS_BROWSER,
+    PHONE,
+    browser,
+    first_picture_ms,
+    no_complaints,
+    ready,
+    resize,
+    until,
+)
 from tests.reliability.recorder import free_port
 
-FIRST_PICTURE_MS = 1000
 SIZE = os.environ.get("TWINHDR_PAGE_SIZE", "480x270")
 CONFIG = """\
 version: 1
@@ -31,7 +39,7 @@ store: {{root: {root}, min_free_gb: 0, min_free_share: 0}}
 
 @contextlib.contextmanager
 def recorder(folder: Path) -> Iterator[str]:
-    """``twinhdr run``, once it says that it is ready. Yields the address of its page."""
+    """``twinhdr run``. Yields the address of its page."""
     port = free_port()
     width, height = SIZE.split("x")
     config = folder / "run.yaml"
@@ -39,17 +47,9 @@ def recorder(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            wait: WebDriverWait[str] = WebDriverWait(f"http://127.0.0.1:{port}", 60)
-            wait.until(ready)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def ready(url: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=5):
-        return True
-    return False
 
 
 @NEEDS_BROWSER
@@ -57,13 +57,13 @@ def ready(url: str) -> bool:
 def test_a_recorder_shows_its_first_picture_within_a_second(tmp_path: Path) -> None:
     """Somebody below the mast looks at a phone: is it filming? The best of five, by the browser's clock."""
     with recorder(tmp_path) as url, browser(tmp_path / "profile") as driver:
+        until(driver, lambda: ready(url))
         for size in (DESK, PHONE):
             took = []
             for _ in range(5):
                 resize(driver, size)
                 driver.get(f"{url}/")
-                until(driver, lambda: js(driver, "document.body.dataset.firstPictureMs"))
-                took.append(int(js(driver, "document.body.dataset.firstPictureMs")))
+                took.append(first_picture_ms(driver))
             print(f"{SIZE} in {size[0]}x{size[1]}: first picture after {sorted(took)} ms")
             assert min(took) <= FIRST_PICTURE_MS
             assert no_complaints(driver)
